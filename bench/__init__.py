@@ -1,0 +1,1 @@
+"""How it is compared: data, corruption, quality, certificates, sweeps, processes, timing and the command line."""

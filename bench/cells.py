@@ -1,0 +1,88 @@
+"""The points of a sweep: what one certificate, one trial, one timing contestant is about.
+
+A cell is flat and JSON-able: ``axes()`` is what stands under ``cell`` in the record, and what a record is found by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from implementations import catalog
+from implementations.adapter import Device, Precision, Setting, Track
+from implementations.architecture import Architecture
+from implementations.training import Loss, Training, make_optimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What all cells share: a network, how it is trained, and who computes it."""
+
+    backend: str
+    track: Track
+    device: Device = "cpu"
+    precision: Precision = "float32"
+    threads: int = 1
+    defaults: str = "matched"
+    architecture: str
+    latent: int | None = None
+    height: int = 28
+    width: int = 28
+    channels: int = 1
+    loss: Loss = "mse"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    batch_size: int = 128
+
+    def axes(self) -> dict[str, Any]:
+        """All axes by name, JSON-able."""
+        return asdict(self)
+
+    @classmethod
+    def from_axes(cls, axes: dict[str, Any]) -> Self:
+        """The inverse of :meth:`axes`; axes of other kinds of cell are left out."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in axes.items() if name in names})
+
+    def key(self) -> str:
+        """A short hash of kind and axes: the identity of the cell within a run."""
+        text = json.dumps([type(self).__name__, self.axes()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.device, self.precision, self.threads)
+
+    def make_architecture(self) -> Architecture:
+        """SpecificationError if there is no such network."""
+        return catalog.make(self.architecture, (self.height, self.width, self.channels), self.latent)
+
+    def make_training(self) -> Training:
+        return Training(self.loss, make_optimizer(self.optimizer, self.learning_rate), self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateCell(Cell):
+    """Does this backend and track compute this specification?  (The batch size is the certificate's own.)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingCell(Cell):
+    """A contestant and a workload of a timing session."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialCell(Cell):
+    """A training run that is scored."""
+
+    dataset: str = "glyphs"
+    train: int | None = None
+    test: int | None = None
+    corruption: str = "gaussian(0.4)"
+    clip: bool = True
+    refresh: bool = False
+    """Fresh noise for every epoch, instead of noise that is drawn once."""
+    epochs: int = 5
+    seed: int = 0

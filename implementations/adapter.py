@@ -1,0 +1,197 @@
+"""The interface that every backend implements, and how backends are found.
+
+A backend is one file: a subclass of :class:`Adapter`, announced by an entry point of the group
+``daebench.backends`` (name: the backend, such as "torch"; value: the class), or by the environment variable
+``DAEBENCH_BACKENDS="name=module:Class;..."`` while it is being written.  The module must import no framework at
+its top: it is loaded by programs which only want to know that it is there.
+
+What is inside a timed region is fixed here, by the verb, and no adapter reads a clock, draws noise, shuffles
+or scores itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from implementations.architecture import Architecture
+from implementations.parameters import Array, Weights
+from implementations.training import Training
+
+ENTRY_POINTS = "daebench.backends"
+EXTRA_BACKENDS = "DAEBENCH_BACKENDS"
+
+Track = Literal["idiomatic", "tuned"]
+Device = Literal["cpu", "cuda", "mps"]
+Precision = Literal["float32", "float64"]
+TRACKS: tuple[Track, ...] = ("idiomatic", "tuned")
+DEVICES: tuple[Device, ...] = ("cpu", "cuda", "mps")
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how a process computes.  One process has one setting: frameworks freeze most of it at import."""
+
+    device: Device = "cpu"
+    precision: Precision = "float32"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Of one batch: the output in training mode (n, h, w, c) after the sigmoid, the loss, d loss / d weight by name."""
+
+    output: Array
+    loss: float
+    gradients: Weights
+
+
+class Adapter(ABC):
+    """One backend in one process.  Verbs are called in this order: configure, build, load_weights, stage, the rest.
+
+    Images are arrays (n, height, width, channels) in the precision of the setting.
+    """
+
+    name: ClassVar[str]
+    """The backend, as in the entry point: "torch", "keras[jax]"."""
+    packages: ClassVar[tuple[str, ...]]
+    """Distributions that must be installed; their versions are facts of every record."""
+    tracks: ClassVar[tuple[Track, ...]] = TRACKS
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
+
+    # -- before any framework is imported ------------------------------------------------------------------------
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why this backend is not installed, or None.  Imports nothing and is cheap."""
+        absent = [package for package in cls.packages if not _installed(package)]
+        if absent:
+            return f"{', '.join(absent)} not installed (pip install {' '.join(absent)})"
+        return None
+
+    @classmethod
+    def environment(cls, setting: Setting) -> dict[str, str]:
+        """Environment variables that the process needs before the framework is imported."""
+        threads = str(setting.threads)
+        variables = {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            # What waits must not burn the core of what is measured.
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+        if setting.device == "cpu":
+            variables["CUDA_VISIBLE_DEVICES"] = ""
+        return variables
+
+    # -- the process ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def configure(self, setting: Setting) -> None:
+        """Import the framework and fix threads, device and precision.  Its own figure (import)."""
+
+    @abstractmethod
+    def availability(self, device: Device) -> str | None:
+        """Why this backend can not use ``device`` here, or None.  Called after configure."""
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Versions of everything that computes: frameworks, CUDA, cuDNN, the device's name."""
+
+    # -- one network ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, architecture: Architecture, training: Training, track: Track) -> None:
+        """Make the model and the optimizer, replacing those before.  Its own figure (build)."""
+
+    @abstractmethod
+    def load_weights(self, weights: Weights) -> None:
+        """Canonical weights in; the optimizer starts anew (step 0, empty moments).  Not timed."""
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """Canonical weights out, copies.  Not timed."""
+
+    @abstractmethod
+    def stage(self, noisy: Array, clean: Array) -> None:
+        """Put the training data where this track wants it.  Its own figure (staging)."""
+
+    @abstractmethod
+    def train_epoch(self, order: NDArray[np.int64]) -> float:
+        """**Timed.** Train once over the staged samples ``order`` (n,), in batches of ``training.batch_size``, the
+        last one smaller if it must be.  Returns the mean loss over the samples (batches weighted by their size).
+        May return before the device has finished: synchronize() closes the region."""
+
+    @abstractmethod
+    def reconstruct(self, noisy: Array) -> Array:
+        """**Timed.** Denoise in inference mode, in batches of ``training.batch_size``: (n, h, w, c) in and out, NumPy."""
+
+    @abstractmethod
+    def encode(self, images: Array) -> Array:
+        """**Timed.** The codes, flattened channels-last: (n, latent_size)."""
+
+    @abstractmethod
+    def gradients(self, noisy: Array, clean: Array) -> Gradients:
+        """Of one batch, by the framework's own differentiation; weights and moving statistics stay.  Not timed."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it.  Closes every timed region."""
+
+    def peak_device_memory(self) -> int | None:
+        """Largest number of bytes held on the device since build, or None where the framework can not tell."""
+        return None
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """The framework's own count: (all, trainable)."""
+        raise NotImplementedError
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+class UnknownBackend(ValueError):
+    """The message lists the backends that there are."""
+
+
+def backends() -> dict[str, importlib.metadata.EntryPoint]:
+    """All announced backends by name, sorted; nothing is loaded."""
+    found = list(importlib.metadata.entry_points(group=ENTRY_POINTS))
+    for announcement in filter(None, os.environ.get(EXTRA_BACKENDS, "").split(";")):
+        name, _, value = announcement.partition("=")
+        found.append(importlib.metadata.EntryPoint(name.strip(), value.strip(), ENTRY_POINTS))
+    return {point.name: point for point in sorted(found, key=lambda point: point.name)}
+
+
+def adapter_class(backend: str) -> type[Adapter]:
+    """The class of ``backend``.  Loads its module, but no framework.  UnknownBackend if nobody announced it."""
+    points = backends()
+    if backend not in points:
+        raise UnknownBackend(f"backend {backend!r} is unknown; known are {', '.join(points) or 'none'}")
+    loaded = points[backend].load()
+    assert issubclass(loaded, Adapter)
+    return loaded
+
+
+def source_digest(kind: type[Adapter]) -> str:
+    """A hash of the files of an adapter and of the classes it is made of: a change of any makes old records stale."""
+    sha = hashlib.sha256()
+    for part in kind.__mro__:
+        if issubclass(part, Adapter) and part is not Adapter:
+            sha.update(Path(inspect.getfile(part)).read_bytes())
+    return sha.hexdigest()[:16]

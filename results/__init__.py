@@ -1,0 +1,1 @@
+"""What is kept: the record schema, the journal, loading into pandas, and the statistics that records are read with."""
