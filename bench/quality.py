@@ -1,0 +1,141 @@
+"""Image quality: PSNR, SSIM and MSE as scikit-image defines them, for a whole stack of images at once.
+
+Each figure is computed per image, in float64, with ``data_range=1.0``:
+
+- ``ssim``: scikit-image's default, a uniform window of 7x7 with the sample covariance;
+- ``ssim_wang``: as in Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
+  structural similarity" (2004): Gaussian window, sigma 1.5, 11x11, without the sample correction
+  (``gaussian_weights=True, sigma=1.5, use_sample_covariance=False``).
+
+Both leave out a border of half a window, and are means over the channels.  Four traps are avoided here, each of which
+gives plausible but wrong numbers: a window that reaches from one image into the next, a missing ``data_range``, a
+range guessed from the type or the values, and the infinite PSNR of an exact image, which swallows a mean.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+UNIFORM_WINDOW = 7
+GAUSSIAN_WINDOW = 11
+SIGMA = 1.5
+C1, C2 = 0.01**2, 0.03**2
+"""(K1 * data_range)**2 and (K2 * data_range)**2 of the SSIM, with the paper's K1 and K2."""
+
+MSE_FLOOR = 1e-10
+"""An image closer than this counts as exact: its PSNR is given as 100 dB instead of infinity."""
+
+BLOCK = 2**17
+"""Values for which the SSIM is computed at once; its ten filtered stacks then take 10 MB."""
+
+CONFIDENCE = 0.95
+QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+class QualityError(ValueError):
+    """Images that can not be scored; the message says why."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One figure per image, each float64 (n,) and finite: PSNR in dB (at most 100), SSIM twice, and MSE."""
+
+    psnr: Values
+    ssim: Values
+    ssim_wang: Values
+    mse: Values
+
+
+def score(images: NDArray[Any], clean: NDArray[Any]) -> Scores:
+    """How close ``images`` are to ``clean``: both floating point (n, h, w, c), where 0 is black and 1 is white.
+
+    Values outside [0, 1] are taken as they are.  QualityError for other types and shapes, for images smaller than the
+    window of 11x11, and for values that are not finite.
+    """
+    for name, array in (("images", images), ("clean", clean)):
+        if not np.issubdtype(array.dtype, np.floating):
+            raise QualityError(
+                f"{name} are {array.dtype}; allowed are floating point values where 1 is white "
+                "(use datasets.as_float on 8-bit images)"
+            )
+    if images.shape != clean.shape or clean.ndim != 4 or not clean.size:
+        raise QualityError(f"images {images.shape} and clean {clean.shape} must have one shape (n, h, w, c), n > 0")
+    if min(clean.shape[1:3]) < GAUSSIAN_WINDOW:
+        raise QualityError(
+            f"images of {clean.shape[1]}x{clean.shape[2]} pixels are too small; SSIM needs "
+            f"{GAUSSIAN_WINDOW}x{GAUSSIAN_WINDOW}"
+        )
+    x, y = np.asarray(images, np.float64), np.asarray(clean, np.float64)
+    for name, values in (("images", x), ("clean", y)):
+        if not np.isfinite(values).all():
+            first = int(np.argmin(np.isfinite(values).all(axis=(1, 2, 3))))
+            raise QualityError(f"{name} hold values that are not finite, first in image {first}")
+    mse = np.mean((x - y) ** 2, axis=(1, 2, 3))
+    block = max(1, BLOCK // x[0].size)
+    parts = [_ssim(x[i : i + block], y[i : i + block]) for i in range(0, len(x), block)]
+    uniform, gaussian = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Scores(psnr=-10 * np.log10(np.maximum(mse, MSE_FLOOR)), ssim=uniform, ssim_wang=gaussian, mse=mse)
+
+
+def _ssim(x: Values, y: Values) -> tuple[Values, Values]:
+    from scipy.ndimage import gaussian_filter, uniform_filter
+
+    # The window covers rows and columns only: length 1 (sigma 0) over images and channels.
+    radius = GAUSSIAN_WINDOW // 2
+    products = (x, y, x * x, y * y, x * y)
+    flat = [uniform_filter(p, size=(1, UNIFORM_WINDOW, UNIFORM_WINDOW, 1)) for p in products]
+    bell = [gaussian_filter(p, sigma=(0, SIGMA, SIGMA, 0), radius=(0, radius, radius, 0)) for p in products]
+    count = UNIFORM_WINDOW**2
+    return _similarity(flat, UNIFORM_WINDOW // 2, count / (count - 1)), _similarity(bell, radius, 1.0)
+
+
+def _similarity(means: list[Values], border: int, correction: float) -> Values:
+    """The mean SSIM of each image (n,) from the windowed means of x, y, xx, yy and xy."""
+    ux, uy, uxx, uyy, uxy = (mean[:, border:-border, border:-border] for mean in means)
+    vx, vy, vxy = (
+        correction * (square - product) for square, product in ((uxx, ux * ux), (uyy, uy * uy), (uxy, ux * uy))
+    )
+    similarity = ((2 * ux * uy + C1) * (2 * vxy + C2)) / ((ux * ux + uy * uy + C1) * (vx + vy + C2))
+    return np.asarray(similarity.mean(axis=(1, 2, 3)))
+
+
+def summarise(scores: Scores, noisy: Scores) -> dict[str, float]:
+    """Mean, interval and quantiles of every figure, the noisy input's mean, and the gain over it.
+
+    For each of psnr, ssim, ssim_wang and mse: ``NAME`` (mean over images), ``NAME_low`` and ``NAME_high`` (95 %
+    interval of the mean over images, Student's t), ``NAME_q05`` ``_q25`` ``_median`` ``_q75`` ``_q95``,
+    ``NAME_noisy``, and ``NAME_gain`` with ``_low`` and ``_high``: the mean improvement of an image over its own noisy
+    version (positive is better, also for mse), with the interval of these paired differences.  ``psnr_capped`` counts
+    the exact images, whose PSNR of 100 dB stands for infinity.  All values are finite.
+    """
+    count = len(scores.mse)
+    if count < 2 or len(noisy.mse) != count:
+        raise QualityError(
+            f"{count} denoised and {len(noisy.mse)} noisy images can not be summarised; an interval needs at least 2 "
+            "images, the same on both sides"
+        )
+    summary: dict[str, float] = {}
+    for name in (field.name for field in fields(Scores)):
+        values, before = getattr(scores, name), getattr(noisy, name)
+        summary |= _mean_interval(name, values)
+        quantiles = np.quantile(values, list(QUANTILES.values()))
+        summary |= {f"{name}_{label}": float(q) for label, q in zip(QUANTILES, quantiles, strict=True)}
+        summary[f"{name}_noisy"] = float(before.mean())
+        summary |= _mean_interval(f"{name}_gain", before - values if name == "mse" else values - before)
+    summary["psnr_capped"] = float(np.count_nonzero(scores.mse < MSE_FLOOR))
+    return summary
+
+
+def _mean_interval(name: str, values: Values) -> dict[str, float]:
+    from scipy.special import stdtrit  # the quantile of Student's t, without the second that scipy.stats takes
+
+    mean = float(values.mean())
+    half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
