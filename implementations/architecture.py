@@ -244,8 +244,11 @@ class Architecture:
                 f"{self.name}: a {_by(self.input_shape)} image comes back as {_by(shape)}; "
                 "this network does not fit this image size"
             )
-        if getattr(self.decoder[-1], "activation", None) != "sigmoid" and not isinstance(self.decoder[-1], Reshape | Crop2D):
-            raise SpecificationError(f"{self.name}: the decoder must end in a sigmoid")
+        layers = (*self.encoder, *self.decoder)
+        heads = [index for index, layer in enumerate(layers) if getattr(layer, "activation", None) == "sigmoid"]
+        # Every backend trains on the logits and applies the sigmoid itself, which only commutes with these.
+        if len(heads) != 1 or not all(isinstance(layer, Reshape | Crop2D) for layer in layers[heads[0] + 1 :]):
+            raise SpecificationError(f"{self.name}: one sigmoid is needed, as the last activation")
 
     def nodes(self) -> list[Node]:
         """All layers in order, with their shapes."""

@@ -1,0 +1,241 @@
+"""A specification as a ``torch.nn.Module``, with the arithmetic of the specification rather than torch's defaults.
+
+What differs between torch and the specification, and how it is made equal, stands at each class.  Imported by
+the torch adapter alone, since it imports torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from implementations.architecture import (
+    Architecture,
+    BatchNorm,
+    Conv2D,
+    Conv2DTranspose,
+    Crop2D,
+    Dense,
+    Flatten,
+    LeakyReLU,
+    MaxPool2D,
+    Node,
+    Reshape,
+    UpSampling2D,
+    same_padding,
+)
+from implementations.parameters import Array, Weights
+from implementations.training import SGD, Adadelta, Adam, Loss, Optimizer
+
+
+class SameConv2d(nn.Conv2d):
+    """Strided "same": torch's ``padding=1`` pads the wrong side of even sizes, so pad by hand where it is ragged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        k, s = self.kernel_size[0], self.stride[0]
+        top, bottom = same_padding(x.shape[2], k, s)
+        left, right = same_padding(x.shape[3], k, s)
+        if (top, left) == (bottom, right):
+            return F.conv2d(x, self.weight, self.bias, s, (top, left))
+        return F.conv2d(F.pad(x, (left, right, top, bottom)), self.weight, self.bias, s)
+
+
+class SameConvTranspose2d(nn.ConvTranspose2d):
+    """Strided "same": no plain arguments of torch match; the full output is cropped instead."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        k, s = self.kernel_size[0], self.stride[0]
+        cut, ragged = divmod(max(k - s, 0), 2)
+        if k >= s and not ragged:
+            return F.conv_transpose2d(x, self.weight, self.bias, s, cut)
+        h, w = x.shape[2] * s, x.shape[3] * s
+        full = F.conv_transpose2d(x, self.weight, self.bias, s, output_padding=max(s - k, 0))
+        return full[:, :, cut : cut + h, cut : cut + w]
+
+
+class MaxPool(nn.Module):
+    """ "same" on ragged sizes: ``ceil_mode`` keeps the last window; what must be padded in front is padded by -inf."""
+
+    def __init__(self, size: int, same: bool) -> None:
+        super().__init__()
+        self.size, self.same = size, same
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.same:
+            top, left = (same_padding(n, self.size, self.size)[0] for n in x.shape[2:])
+            if top or left:
+                x = F.pad(x, (left, 0, top, 0), value=-math.inf)
+        return F.max_pool2d(x, self.size, ceil_mode=self.same)
+
+
+class KerasBatchNorm2d(nn.BatchNorm2d):
+    """torch moves the running variance towards the unbiased batch variance; the specification wants the biased one.
+
+    The difference is a factor (n-1)/n on what was added, so it is corrected in closed form on (c,) numbers
+    instead of computing the variance a second time.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        assert self.running_var is not None and self.momentum is not None
+        momentum, count = self.momentum, x.numel() // x.shape[1]
+        moved = self.running_var.clone()  # a copy, since autograd keeps what batch_norm was given
+        y = F.batch_norm(x, self.running_mean, moved, self.weight, self.bias, True, momentum, self.eps)
+        with torch.no_grad():
+            kept = self.running_var * (1.0 - momentum)
+            self.running_var.copy_((moved - kept) * ((count - 1) / count) + kept)
+        return y
+
+
+class FlattenChannelsLast(nn.Module):
+    """torch would flatten channels first: the rows of the next dense kernel would be in another order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x
+
+
+class UnflattenChannelsLast(nn.Module):
+    """(n, h*w*c) -> (n, c, h, w), read as channels-last."""
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        super().__init__()
+        self.shape = (height, width, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = FlattenChannelsLast.forward(self, x)  # type: ignore[arg-type]
+        return x.unflatten(1, self.shape).permute(0, 3, 1, 2)
+
+
+class Crop(nn.Module):
+    """The top left pixels."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, : self.height, : self.width]
+
+
+def _modules(node: Node) -> list[nn.Module]:
+    """The modules of a layer; the one that has weights comes first.  A sigmoid is left to the loss."""
+    layer, channels = node.layer, node.input_shape[-1]
+    match layer:
+        case Flatten():
+            return [FlattenChannelsLast()]
+        case Reshape(shape=shape):
+            return [UnflattenChannelsLast(*shape)] if len(shape) == 3 else [FlattenChannelsLast()]
+        case Dense(units=units):
+            first: nn.Module = nn.Linear(channels, units)
+        case Conv2D(filters=filters, kernel=k, stride=s, padding=padding):
+            first = (SameConv2d if padding == "same" else nn.Conv2d)(channels, filters, k, s)
+        case Conv2DTranspose(filters=filters, kernel=k, stride=s, padding="same"):
+            first = SameConvTranspose2d(channels, filters, k, s)
+        case Conv2DTranspose(filters=filters, kernel=k, stride=s):
+            first = nn.ConvTranspose2d(channels, filters, k, s, output_padding=max(s - k, 0))
+        case MaxPool2D(size=size, padding=padding):
+            return [MaxPool(size, padding == "same")]
+        case UpSampling2D(size=size):
+            return [nn.Upsample(scale_factor=size, mode="nearest")]
+        case Crop2D(height=height, width=width):
+            return [Crop(height, width)]
+        case BatchNorm(momentum=momentum, epsilon=epsilon):
+            return [KerasBatchNorm2d(channels, eps=epsilon, momentum=1.0 - momentum)]
+        case LeakyReLU(slope=slope):
+            return [nn.LeakyReLU(slope)]
+        case _:
+            raise TypeError(f"not a layer: {layer!r}")
+    return [first, nn.ReLU()] if layer.activation == "relu" else [first]
+
+
+# torch's name of each canonical weight, by kind of layer.
+_PLAIN = {"kernel": "weight", "bias": "bias"}
+_NORMALISED = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
+
+
+class Network(nn.Module):
+    """(n, c, h, w) -> logits (n, c, h, w)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential()
+        self.decoder = nn.Sequential()
+        # canonical name -> (module, attribute, axes that turn the canonical layout into torch's).  By attribute
+        # and not by tensor: ``.to(dtype)`` replaces buffers.
+        self.places: dict[str, tuple[nn.Module, str, tuple[int, ...] | None]] = {}
+        for node in architecture.nodes():
+            modules = _modules(node)
+            part = self.encoder if node.name.startswith("encoder") else self.decoder
+            part.extend(modules)
+            for canonical, attribute in (_NORMALISED if isinstance(node.layer, BatchNorm) else _PLAIN).items():
+                if hasattr(modules[0], attribute):
+                    axes = {2: (1, 0), 4: (3, 2, 0, 1)}.get(getattr(modules[0], attribute).dim())
+                    self.places[f"{node.name}.{canonical}"] = (modules[0], attribute, axes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, latent), channels-last."""
+        code: Tensor = self.encoder(x)
+        return FlattenChannelsLast()(code).contiguous()
+
+    def load(self, weights: Weights) -> None:
+        with torch.no_grad():
+            for name, (module, attribute, axes) in self.places.items():
+                value = weights[name] if axes is None else weights[name].transpose(axes)
+                getattr(module, attribute).copy_(torch.from_numpy(np.ascontiguousarray(value)))
+
+    def canonical(self) -> Weights:
+        return {name: _canonical(getattr(module, attribute), axes) for name, (module, attribute, axes) in self.places.items()}
+
+    def canonical_gradients(self) -> Weights:
+        return {
+            name: _canonical(getattr(module, attribute).grad, axes)
+            for name, (module, attribute, axes) in self.places.items()
+            if not attribute.startswith("running")
+        }
+
+
+def _canonical(tensor: Tensor, axes: tuple[int, ...] | None) -> Array:
+    array = tensor.detach().cpu().numpy()
+    # A copy: optimizers update in place.
+    return np.array(array if axes is None else array.transpose(np.argsort(axes)), order="C")
+
+
+def make_loss(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+    """Mean loss of logits against clean images."""
+    if loss == "bce":
+        return F.binary_cross_entropy_with_logits
+    return lambda logits, clean: F.mse_loss(torch.sigmoid(logits), clean)
+
+
+def make_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter], fused: bool) -> torch.optim.Optimizer:
+    """torch's optimizer with the arithmetic of the specification.  ``fused``: the fused kernel where there is one."""
+    match optimizer:
+        case Adam(learning_rate=rate, beta1=beta1, beta2=beta2, epsilon=epsilon):
+            adam = torch.optim.Adam(parameters, lr=rate, betas=(beta1, beta2), eps=epsilon, fused=fused or None)
+            step = 0
+
+            def epsilon_hat(_optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+                # torch adds epsilon to the bias-corrected root, the specification to the uncorrected one: no
+                # constant agrees, but this one does at step t.
+                nonlocal step
+                step += 1
+                for group in adam.param_groups:
+                    group["eps"] = epsilon / math.sqrt(1.0 - beta2**step)
+
+            adam.register_step_pre_hook(epsilon_hat)
+            return adam
+        case Adadelta(learning_rate=rate, rho=rho, epsilon=epsilon):
+            return torch.optim.Adadelta(parameters, lr=rate, rho=rho, eps=epsilon)
+        case SGD(learning_rate=rate, momentum=momentum):
+            # torch keeps v/lr; the same path as long as the learning rate is constant.
+            return torch.optim.SGD(parameters, lr=rate, momentum=momentum, fused=fused or None)
+    raise TypeError(f"not an optimizer: {optimizer!r}")
