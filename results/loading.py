@@ -1,0 +1,173 @@
+"""Runs as they are read: records sorted into current and stale, and as pandas frames.
+
+Reading takes no lock and repairs nothing, so that a run can be looked at while it is being written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.journal import RECORDS, JournalError, read_run_file, scan
+from results.schema import KINDS, Kind, Record, RecordError, validate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Half of a surrogate pair, as `surrogateescape` leaves it in a stderr that was not UTF-8: no file can hold it.
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class RunError(ValueError):
+    """A folder that holds no readable run; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, or several read as one.
+
+    ``current``: the newest record of every cell, in the order of the journal.  ``stale``: older ones of the same
+    cells, made with other versions or on another machine (another fingerprint).  ``superseded``: failed attempts
+    that were repeated under the same fingerprint.  ``records`` are all three.
+    """
+
+    folder: Path
+    about: dict[str, Any]
+    records: tuple[Record, ...]
+    current: tuple[Record, ...]
+    stale: tuple[Record, ...]
+    superseded: tuple[Record, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the reading itself: a torn line that was left out."""
+    folders: tuple[Path, ...] = field(default=())
+    """All folders, where several were read as one."""
+
+    def of(self, kind: Kind, status: str | None = None) -> list[Record]:
+        """Current records of a kind (and status)."""
+        return [record for record in self.current if record["kind"] == kind and status in (None, record["status"])]
+
+    def frame(self, kind: Kind) -> pd.DataFrame:
+        """Current records of ``kind``, a row each: id, status, reason, seconds, environment, the axes, the metrics."""
+        return frame(self.of(kind), kind)
+
+    def environment(self, record: Record) -> dict[str, Any]:
+        """The entry of run.json that ``record`` refers to; empty where it is missing."""
+        found = self.about.get("environments", {}).get(record["environment"], {})
+        return found if isinstance(found, dict) else {}
+
+
+def frame(records: Iterable[Record], kind: Kind) -> pd.DataFrame:
+    """``records`` of one kind as a table, with the columns a table of that kind always has, even when empty."""
+    import pandas as pd
+
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r} is unknown; known are {', '.join(KINDS)}")
+    rows = [
+        {
+            **{name: record.get(name) for name in ("id", "status", "reason", "seconds", "environment", "session")},
+            **record["cell"],
+            **record.get("metrics", {}),
+        }
+        for record in records
+    ]
+    if rows:
+        return pd.DataFrame(rows)
+    return pd.DataFrame(
+        columns=["id", "status", "reason", "seconds", "environment", "backend", "track", "architecture"]
+    )
+
+
+def cell_key(record: Record) -> str:
+    """What two records of the same cell share."""
+    return json.dumps([record["kind"], record["cell"]], sort_keys=True)
+
+
+def load_run(folder: Path | str) -> Run:
+    """Read the run in ``folder``.  RunError if there is none, if it has no records, or if they can not be read."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"run {str(folder)!r}: there is no such folder; give the --out folder of a `daebench run`")
+    path = folder / RECORDS
+    try:
+        about = read_run_file(folder)
+        found = scan(path)
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing: the run in {folder} has left no records") from None
+    except (JournalError, RecordError) as error:
+        raise RunError(str(error)) from error
+    if not found.records:
+        raise RunError(f"{path} holds no records yet: the run in {folder} has finished no cell")
+    for number, record in enumerate(found.records, 1):
+        try:
+            validate(record)
+        except RecordError as error:
+            raise RunError(f"{path}, record {number} ({record['id']}): {error}") from error
+    records = tuple(_clean(record) for record in found.records)
+    notes = (
+        (f"The last line of {RECORDS} is unfinished and was left out ({len(found.torn)} bytes).",) if found.torn else ()
+    )
+    return _sorted(folder, _clean(about), records, notes, (folder,))
+
+
+def merge(runs: Sequence[Run]) -> Run:
+    """Several runs as one: environments united, the newest record (by ``started``) of every cell and environment.
+
+    The same cell timed on two machines stays two records; a cell that was repeated on one machine is stale.
+    """
+    if not runs:
+        raise RunError("no run was given")
+    if len(runs) == 1:
+        return runs[0]
+    about = dict(runs[0].about)
+    about["name"] = " + ".join(str(run.about.get("name", run.folder.name)) for run in runs)
+    about["description"] = " ".join(
+        dict.fromkeys(str(run.about["description"]) for run in runs if run.about.get("description"))
+    )
+    about["environments"] = {key: value for run in runs for key, value in run.about.get("environments", {}).items()}
+    about["planned"] = {kind: sum(run.about.get("planned", {}).get(kind, 0) for run in runs) for kind in KINDS}
+    about["finished"] = max(filter(None, (run.about.get("finished") for run in runs)), default=None)
+    about["notes"] = [note for run in runs for note in run.about.get("notes", [])]
+    pool = sorted((record for run in runs for record in run.current), key=lambda record: str(record["started"]))
+    current = {(cell_key(record), record["environment"]): record for record in pool}
+    chosen = {id(record) for record in current.values()}
+    return Run(
+        folder=runs[0].folder,
+        about=about,
+        records=tuple(record for run in runs for record in run.records),
+        current=tuple(record for run in runs for record in run.current if id(record) in chosen),
+        stale=tuple(record for run in runs for record in (*run.stale, *run.current) if id(record) not in chosen),
+        superseded=tuple(record for run in runs for record in run.superseded),
+        notes=tuple(note for run in runs for note in run.notes),
+        folders=tuple(folder for run in runs for folder in run.folders),
+    )
+
+
+def _sorted(
+    folder: Path, about: dict[str, Any], records: tuple[Record, ...], notes: tuple[str, ...], folders: tuple[Path, ...]
+) -> Run:
+    newest = {cell_key(record): record for record in records}
+    current, stale, superseded = [], [], []
+    for record in records:
+        last = newest[cell_key(record)]
+        if record is last:
+            current.append(record)
+        elif record["fingerprint"] == last["fingerprint"]:
+            superseded.append(record)
+        else:
+            stale.append(record)
+    return Run(folder, about, records, tuple(current), tuple(stale), tuple(superseded), notes, folders)
+
+
+def _clean(value: Any) -> Any:
+    """The same JSON with text that can be written down."""
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("�", value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value
