@@ -1,0 +1,9 @@
+"""The images that networks are compared on: 8-bit, in two splits, the same bytes whenever they are asked for.
+
+``load("glyphs", train=2000, test=500)`` gives a :class:`Dataset`; ``describe()`` lists what there is.
+"""
+
+from bench.datasets.base import DataError, Dataset, DatasetInfo, as_float, cache_dir
+from bench.datasets.registry import check, describe, image_shape, load
+
+__all__ = ["DataError", "Dataset", "DatasetInfo", "as_float", "cache_dir", "check", "describe", "image_shape", "load"]

@@ -1,0 +1,120 @@
+"""What all data sets share: the type, the error, where files lie, subsets and hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from implementations import counter
+
+Bytes = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+Shape = tuple[int, int, int]
+
+DEFAULT_SIZE = 28
+MIN_SIZE = 11
+"""The Gaussian window of the SSIM is 11x11: smaller images could be learnt but not scored."""
+
+
+class DataError(ValueError):
+    """A data set that does not exist, is not here, or can not be read; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images of one shape in two splits: uint8 (n, h, w, c) and, where there are any, labels int64 (n,)."""
+
+    name: str
+    train: Bytes
+    test: Bytes
+    train_labels: Labels | None = None
+    test_labels: Labels | None = None
+    notes: tuple[str, ...] = ()
+    """What a person should know about it, such as files that could not be read, by name."""
+
+    @property
+    def shape(self) -> Shape:
+        """(h, w, c) of every image."""
+        height, width, channels = self.train.shape[1:]
+        return height, width, channels
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all images (shapes and bytes, train before test), in hexadecimal."""
+        digest = hashlib.sha256()
+        for images in (self.train, self.test):
+            digest.update(repr(images.shape).encode())
+            digest.update(np.ascontiguousarray(images).data)
+        return digest.hexdigest()
+
+    def __post_init__(self) -> None:
+        for images in (self.train, self.test):
+            assert images.dtype == np.uint8
+            assert images.ndim == 4
+            assert images.shape[1:] == self.train.shape[1:]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One line of ``daebench list datasets``; the counts are None where they depend on the folder."""
+
+    name: str
+    summary: str
+    train: int | None
+    test: int | None
+    present: bool
+    where: str
+    """Where it lies, or how to get it."""
+
+
+def as_float(images: Bytes) -> NDArray[np.float32]:
+    """8-bit images as float32 in [0, 1], where 255 is 1."""
+    return images.astype(np.float32) / np.float32(255)
+
+
+def cache_dir() -> Path:
+    """Where this suite keeps what it has downloaded or computed: DAEBENCH_CACHE, or the user's cache folder."""
+    named = os.environ.get("DAEBENCH_CACHE")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("daebench", appauthor=False))
+
+
+def subset(count: int, wanted: int | None, name: str, split: str) -> NDArray[np.int64]:
+    """Which of ``count`` images to take: all if ``wanted`` is None, else a random choice in ascending order.
+
+    The choice depends on the name and the split only, and a smaller one is part of every larger one.
+    """
+    if wanted is None or wanted == count:
+        return np.arange(count)
+    if wanted > count:
+        raise DataError(f"{split}={wanted} is more than there is: {name} has {count:,} {split} images")
+    return np.sort(counter.permutation(count, "subset", name, split)[:wanted])
+
+
+def check_counts(**wanted: int | None) -> None:
+    """DataError for sizes of splits that can not be: fewer than one image to learn from, or two to score."""
+    for split, least in (("train", 1), ("test", 2)):
+        count = wanted.get(split)
+        if count is not None and count < least:
+            raise DataError(f"{split}={count} is too few; allowed are {least} and more, or leave it out to take all")
+
+
+def check_shape(name: str, size: int | None, channels: int, largest: int, allowed_channels: tuple[int, ...]) -> Shape:
+    """(size, size, channels) if the data set can give that, else DataError."""
+    if channels not in allowed_channels:
+        words = " or ".join(map(str, allowed_channels))
+        raise DataError(f"channels={channels} is not possible with {name}; allowed are {words}")
+    if size is None:
+        size = DEFAULT_SIZE
+    if not MIN_SIZE <= size <= largest:
+        raise DataError(f"size={size} is not possible with {name}; allowed are {MIN_SIZE} to {largest}")
+    return size, size, channels

@@ -1,0 +1,155 @@
+"""``folder:PATH``: a person's own images, from a folder and those below it.
+
+Every image is turned as its EXIF says, cropped to its central square and resized with antialiasing.  Transparent parts
+become white, 16-bit pixels 8-bit ones; of an animation the first picture counts.  An image belongs to the test split
+if the hash of its file says so: adding files moves no other file, and copies of one file never lie on both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.datasets.base import Bytes, DataError, Dataset, check_shape, subset
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PREFIX = "folder:"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm")
+TEST_SHARE = 0.2
+LARGEST = 1024
+
+
+@dataclass(frozen=True)
+class _Picture:
+    name: str
+    hash: int  # 64 bits
+    pixels: Bytes
+
+
+def shape(name: str, size: int | None, channels: int) -> tuple[int, int, int]:
+    """(size, size, channels), or DataError."""
+    _root(name)
+    return check_shape("folder", size, channels, LARGEST, (1, 3))
+
+
+def load(name: str, train: int | None, test: int | None, size: int, channels: int) -> Dataset:
+    """All readable images below the folder, in the order of their names; the others are named in the notes."""
+    root = _root(name)
+    pictures: list[_Picture] = []
+    notes: list[str] = []
+    for path in _files(root):
+        relative = path.relative_to(root).as_posix()
+        try:
+            content = path.read_bytes()
+            pixels = read(content, size, channels)
+        # Damaged files make Pillow's decoders raise nearly anything, up to SyntaxError.
+        except Exception as error:
+            notes.append(f"{relative} could not be read: {str(error) or type(error).__name__}")
+            continue
+        pictures.append(_Picture(relative, int.from_bytes(hashlib.sha256(content).digest()[:8], "big"), pixels))
+    if len(pictures) < 2:
+        listed = "".join(f"; {note}" for note in notes[:5])
+        raise DataError(
+            f"dataset {name!r} needs at least two readable images in {root}, there are {len(pictures)}; "
+            f"read are {' '.join(SUFFIXES)}{listed}"
+        )
+    splits = _split(pictures, notes)
+    images = {}
+    for split, wanted in (("train", train), ("test", test)):
+        chosen = subset(len(splits[split]), wanted, name, split)
+        images[split] = np.stack([splits[split][index].pixels for index in chosen])
+    return Dataset(name, images["train"], images["test"], notes=tuple(notes))
+
+
+def check(name: str) -> None:
+    """DataError unless the folder holds two files that at least begin like images."""
+    from PIL import Image
+
+    root = _root(name)
+    begun = 0
+    for path in _files(root):
+        try:
+            with Image.open(path):
+                begun += 1
+        except Exception:  # as in load(); which files are bad is said there
+            continue
+        if begun == 2:
+            return
+    raise DataError(
+        f"dataset {name!r} needs at least two readable images in {root}, there are {begun}; "
+        f"read are {' '.join(SUFFIXES)}"
+    )
+
+
+def read(content: bytes, size: int, channels: int) -> Bytes:
+    """The image in the bytes of a file, (size, size, channels); raises whatever Pillow does if there is none."""
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(content)) as file:
+        file.load()
+        picture = _eight_bit(ImageOps.exif_transpose(file))
+    if picture.has_transparency_data:
+        colours = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+    picture = picture.convert("RGB" if channels == 3 else "L")
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return np.asarray(square, np.uint8).reshape(size, size, channels)
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    sixteen = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
+    if not sixteen and picture.mode not in ("I", "F"):
+        return picture
+    if not sixteen:
+        raise ValueError(f"pixels of mode {picture.mode} have no known white; save it with 8 or 16 bits")
+    values = np.asarray(picture).astype(np.float64)
+    return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+
+
+def _split(pictures: list[_Picture], notes: list[str]) -> dict[str, list[_Picture]]:
+    def is_test(picture: _Picture) -> bool:
+        return picture.hash < TEST_SHARE * 2**64
+
+    splits = {
+        "train": [picture for picture in pictures if not is_test(picture)],
+        "test": [picture for picture in pictures if is_test(picture)],
+    }
+    for empty, full in (("train", "test"), ("test", "train")):
+        if not splits[empty]:
+            moved = min(splits[full], key=lambda picture: (picture.hash, picture.name))
+            splits[full].remove(moved)
+            splits[empty].append(moved)
+            notes.append(f"{moved.name} was moved to the {empty} split, which was empty; more images would avoid that")
+    return splits
+
+
+def _root(name: str) -> Path:
+    text = name.removeprefix(PREFIX)
+    if not text.strip():
+        raise DataError(f"dataset {name!r} names no folder; write folder:PATH, for example folder:~/pictures")
+    root = Path(text).expanduser()
+    if not root.is_dir():
+        reason = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"dataset {name!r}: {root.absolute()} {reason}; write folder:PATH with a folder of images")
+    return root
+
+
+def _files(root: Path) -> list[Path]:
+    """All files with an image's suffix, by name; hidden ones (such as the ._NAME files of macOS) are none."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())

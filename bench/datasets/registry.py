@@ -1,0 +1,98 @@
+"""The data sets by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from bench.datasets import folder, glyphs, photos, published
+from bench.datasets.base import DataError, Dataset, DatasetInfo, Shape, check_counts
+
+EMBEDDED = ("glyphs", "photos")
+NAMES = (*EMBEDDED, *published.PUBLICATIONS, "folder:PATH")
+
+
+def load(
+    name: str, *, train: int | None = None, test: int | None = None, size: int | None = None, channels: int = 1
+) -> Dataset:
+    """The data set ``name``: glyphs, photos, mnist, fashion-mnist or folder:PATH.
+
+    ``train`` and ``test`` take a random part of the splits that is always the same; None takes all.  ``size`` is the
+    side of the images in pixels, 28 by default; ``channels`` is 1 (gray) or 3 (RGB) where the data set has colours.
+    DataError if the data set does not exist, is not here, is damaged, or can not give what is asked for.
+    """
+    check_counts(train=train, test=test)
+    side = image_shape(name, size, channels)[0]
+    if name == "glyphs":
+        return glyphs.load(train, test, side)
+    if name == "photos":
+        return photos.load(train, test, side, channels)
+    if name in published.PUBLICATIONS:
+        return published.load(name, train, test)
+    return folder.load(name, train, test, side, channels)
+
+
+def image_shape(name: str, size: int | None = None, channels: int = 1) -> Shape:
+    """(h, w, c) of the images that ``load`` would give, without loading any; DataError if that is impossible."""
+    _check_name(name)
+    if name == "glyphs":
+        return glyphs.shape(size, channels)
+    if name == "photos":
+        return photos.shape(size, channels)
+    if name in published.PUBLICATIONS:
+        return published.shape(name, size, channels)
+    return folder.shape(name, size, channels)
+
+
+def check(name: str) -> None:
+    """DataError, with the way out, if the data set could not be loaded here."""
+    _check_name(name)
+    if name == "photos":
+        photos.check()
+    elif name in published.PUBLICATIONS:
+        published.check(name)
+    elif name.startswith(folder.PREFIX):
+        folder.check(name)
+
+
+def describe() -> list[DatasetInfo]:
+    """All data sets, for a list; cheap."""
+    listed = [
+        DatasetInfo(
+            "glyphs",
+            "digits and letters in 21 typefaces, varied at random; any size, gray",
+            glyphs.TRAIN,
+            glyphs.TEST,
+            True,
+            "embedded",
+        ),
+        DatasetInfo(
+            "photos",
+            "patches of photographs; any size, gray or colour",
+            photos.TRAIN,
+            photos.TEST,
+            True,
+            "embedded",
+        ),
+    ]
+    for name, about in published.PUBLICATIONS.items():
+        where = published.find(name)
+        listed.append(
+            DatasetInfo(
+                name,
+                f"{about.summary}, 28x28, gray ({about.source})",
+                about.train,
+                about.test,
+                where is not None,
+                str(where) if where else f"daebench data get {name}",
+            )
+        )
+    summary = "your own images in a folder and those below it; any size, gray or colour"
+    return [*listed, DatasetInfo("folder:PATH", summary, None, None, True, "PATH")]
+
+
+def _check_name(name: str) -> None:
+    if name in EMBEDDED or name in published.PUBLICATIONS or name.startswith(folder.PREFIX):
+        return
+    near = difflib.get_close_matches(name, NAMES, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise DataError(f"dataset {name!r} is unknown; known are {', '.join(NAMES)}{hint}")
