@@ -1,0 +1,256 @@
+"""What the command line needs to know before it can call or print: parsed arguments and JSON-able facts."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.cells import CertificateCell
+
+Row = dict[str, Any]
+
+_TIME = re.compile(r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?")
+_REFERENCE_SHAPE = (28, 28, 1)
+
+
+class OptionError(ValueError):
+    """An argument that makes no sense: which, its value, what is allowed."""
+
+
+def seconds(option: str, text: str | None) -> float | None:
+    """ "1h30m" -> 5400.0; None stays None.  OptionError for anything that is no time, and for nothing at all."""
+    if text is None:
+        return None
+    match = _TIME.fullmatch(text.strip().lower())
+    parts = {unit: float(value) for unit, value in match.groupdict().items() if value} if match else {}
+    total = sum(value * {"h": 3600.0, "m": 60.0, "s": 1.0}[unit] for unit, value in parts.items())
+    if not 0 < total < 1e9:
+        raise OptionError(f"{option} {text!r} is not a time: write for example 90s, 30m, 1h30m or 2h")
+    return total
+
+
+def chosen(option: str, values: Sequence[str] | None, known: Iterable[str], default: Sequence[str]) -> list[str]:
+    """The values of an option that may be repeated, hold commas or "all"; OptionError for an unknown one."""
+    names = list(known)
+    wanted = [part.strip() for value in values or () for part in value.split(",")]
+    for name in wanted:
+        if name not in (*names, "all"):
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise OptionError(f"{option} {name!r} is unknown{hint}; allowed are {', '.join(names)} and all")
+    if not wanted:
+        return list(default)
+    return names if "all" in wanted else list(dict.fromkeys(wanted))
+
+
+def run_folder(out: Path | None, name: str) -> Path:
+    """Where the run goes; OptionError if a file is in the way."""
+    folder = out if out is not None else Path("results") / name
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.is_dir():
+            raise OptionError(f"--out {folder}: {part} is a file, not a folder: name another one")
+    return folder
+
+
+def certificate_cells(
+    *,
+    backend: Sequence[str] | None,
+    architecture: Sequence[str] | None,
+    loss: Sequence[str] | None,
+    optimizer: Sequence[str] | None,
+    precision: Sequence[str] | None,
+    track: Sequence[str] | None,
+    device: str,
+) -> list[CertificateCell]:
+    """What `daebench verify` is to prove: the product of the options, on images of 28x28 pixels.
+
+    Left out: combinations that a backend does not offer (a track, a device).  A backend that is not installed is
+    left out too, unless it was asked for by name.
+    """
+    from bench import machine
+    from bench.cells import CertificateCell
+    from bench.plan import CERTIFICATE_BATCH
+    from implementations import adapter, catalog
+    from implementations.training import LOSSES, OPTIMIZERS, make_optimizer
+
+    machine.check_device(device)
+    kinds = {name: adapter.adapter_class(name) for name in adapter.backends()}
+    installed = [name for name, kind in kinds.items() if not kind.missing()]
+    axes = {
+        "backend": chosen("--backend", backend, kinds, installed),
+        "track": chosen("--track", track, adapter.TRACKS, adapter.TRACKS),
+        "architecture": chosen("--architecture", architecture, catalog.CATALOG, list(catalog.CATALOG)),
+        "loss": chosen("--loss", loss, LOSSES, LOSSES),
+        "optimizer": chosen("--optimizer", optimizer, OPTIMIZERS, ["adam"]),
+        "precision": chosen("--precision", precision, adapter.PRECISIONS, ["float64", "float32"]),
+    }
+    for name in axes["backend"]:
+        if reason := kinds[name].missing():
+            raise OptionError(f"--backend {name}: {reason}")
+    cells = []
+    for values in itertools.product(*axes.values()):
+        cell: Row = dict(zip(axes, values, strict=True))
+        kind = kinds[cell["backend"]]
+        if cell["track"] in kind.tracks and device in kind.devices:
+            cell["latent"] = catalog.make(cell["architecture"], _REFERENCE_SHAPE).latent_size
+            cell["learning_rate"] = make_optimizer(cell["optimizer"]).learning_rate
+            cells.append(CertificateCell(**cell, device=device, batch_size=CERTIFICATE_BATCH))  # type: ignore[arg-type]
+    if not cells:
+        raise OptionError(f"nothing to verify: {', '.join(axes['backend'])} can not run like this on {device}")
+    return cells
+
+
+# -- what there is -------------------------------------------------------------------------------------------------
+
+
+def catalogue(what: str) -> list[Row]:
+    """The rows of `daebench list`."""
+    lists = {
+        "backends": backends,
+        "architectures": architectures,
+        "corruptions": corruptions,
+        "datasets": data_sets,
+        "sweeps": sweeps,
+    }
+    if what not in lists:
+        near = difflib.get_close_matches(what, lists, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise OptionError(f"there is no list of {what!r}{hint}; there are {', '.join(lists)}")
+    return lists[what]()
+
+
+def backends() -> list[Row]:
+    """Every announced backend: is it installed, and if not, what to do.  Loads no framework."""
+    from bench import machine
+    from implementations import adapter
+
+    rows = []
+    for name, point in adapter.backends().items():
+        try:
+            kind = adapter.adapter_class(name)
+        except Exception as error:  # somebody else's module: whatever it raises, the others are still to be listed
+            broken = f"{point.value} can not be loaded: {error}"
+            rows.append(
+                {"name": name, "installed": False, "reason": broken, "versions": {}, "tracks": [], "devices": []}
+            )
+            continue
+        reason = kind.missing()
+        rows.append(
+            {
+                "name": name,
+                "installed": reason is None,
+                "reason": reason,
+                "versions": {package: machine.version(package) for package in kind.packages},
+                "tracks": list(kind.tracks),
+                "devices": list(kind.devices),
+            }
+        )
+    return rows
+
+
+def architectures() -> list[Row]:
+    """The catalog, with the sizes that each network has on 28x28 images."""
+    from implementations import catalog
+
+    rows = []
+    for name, entry in catalog.CATALOG.items():
+        network = catalog.make(name, _REFERENCE_SHAPE)
+        rows.append(
+            {
+                "name": name,
+                "summary": entry.summary,
+                "latent": network.latent_size,
+                "latent_is_free": entry.takes_latent,
+                "parameters": network.parameter_count(),
+                "trainable_parameters": network.parameter_count(trainable_only=True),
+                "forward_flops": network.forward_flops(),
+                "backward_flops": network.backward_flops(),
+                "source": network.source,
+            }
+        )
+    return rows
+
+
+def corruptions() -> list[Row]:
+    """The kinds of corruption: what the level means, which levels are allowed."""
+    from bench.corruption import KINDS
+
+    names = ("name", "summary", "level", "allowed", "low", "high", "example")
+    return [{name: getattr(kind, name) for name in names} for kind in KINDS.values()]
+
+
+def data_sets() -> list[Row]:
+    """The data sets: which are here, and how to get the others."""
+    from bench import datasets
+
+    return [asdict(info) for info in datasets.describe()]
+
+
+def sweeps() -> list[Row]:
+    """The shipped sweeps, with their size and rough time on this machine."""
+    from bench import machine
+    from bench.plan import estimate, make_plan
+    from bench.sweep import load_sweep, shipped
+
+    rows = []
+    for name in shipped():
+        plan = make_plan(load_sweep(name))
+        rows.append(
+            {
+                "name": name,
+                "description": plan.description,
+                "certificates": len(plan.certificates),
+                "trials": len(plan.trials),
+                "sessions": len(plan.sessions),
+                "estimated_seconds": round(estimate(plan, machine.cores()).total),
+            }
+        )
+    return rows
+
+
+def doctor() -> Row:
+    """Everything about this machine that decides what can be run on it."""
+    from bench import datasets, machine
+
+    facts = machine.environment()
+    return {
+        "python": facts["python"],
+        "executable": sys.executable,
+        "packages": facts["packages"],
+        "backends": backends(),
+        "cpu": facts["cpu"],
+        "cores": facts["cores"],
+        "cores_logical": facts["cores_logical"],
+        "memory": facts["memory"],
+        "memory_available": facts["memory_available"],
+        "load": facts["load"],
+        "gpus": facts["gpus"],
+        "devices": {name: machine.missing_device(name) for name in ("cpu", "cuda", "mps")},
+        "variables": facts["variables"],
+        "datasets": data_sets(),
+        "cache": str(datasets.cache_dir()),
+        "warnings": _warnings(facts),
+    }
+
+
+def _warnings(facts: Row) -> list[str]:
+    """What would make figures of this machine, as it is now, less trustworthy."""
+    found = []
+    load = facts["load"][0] if facts["load"] else 0.0
+    if load > 0.5:
+        found.append(f"the load is {load:.2f}: something else is running, and timing will see it")
+    if facts["memory_available"] < 4 * 2**30:
+        found.append(f"{facts['memory_available'] / 2**30:.1f} GiB of memory are free; eight processes need about 4")
+    if facts["cores"] < 2:
+        found.append("there is one core: trials run one after the other")
+    if facts["variables"]:
+        names = ", ".join(facts["variables"])
+        found.append(f"{names} set in this shell: workers set their own threads, XLA_FLAGS and the like stay")
+    return found

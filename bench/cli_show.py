@@ -1,0 +1,251 @@
+"""What the command line prints for people: tables and a few sentences, made with rich."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+
+Row = dict[str, Any]
+
+FINDINGS = 3
+"""As many are printed; the report has all."""
+_COLOUR = {"ok": "green", "skipped": "yellow", "unsupported": "yellow"}
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def duration(seconds: float) -> str:
+    """ "45 s", "3 min", "1 h 50 min": as exact as an estimate deserves."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
+# -- runs ----------------------------------------------------------------------------------------------------------
+
+
+def plan(plan: Plan, folder: Path, jobs: int | None) -> None:
+    """`--dry-run`: what would be run, and how long it would take."""
+    from bench import machine
+    from bench.plan import estimate
+
+    console = _console()
+    jobs = jobs or machine.cores()
+    seconds = estimate(plan, jobs)
+    timed = [cell for session in plan.sessions for cell in session.cells]
+    console.print(f"[bold]{escape(plan.name)}[/bold]  {escape(plan.description)}")
+    table = _table("", "backend", "certificates", "trials", "timed")
+    columns = [Counter(cell.backend for cell in cells) for cells in (plan.certificates, plan.trials, timed)]
+    for backend in sorted(set().union(*columns)):
+        table.add_row(escape(backend), *(str(column[backend]) for column in columns))
+    table.add_row("all", *(str(sum(column.values())) for column in columns), style="bold")
+    console.print(table)
+    _axes(console, [cell.axes() for cell in plan.trials])
+    for session in plan.sessions:
+        console.print(
+            f"timing session: {len(session.cells)} contestants and workloads, {session.rounds} rounds of fresh "
+            f"processes, {session.blocks} blocks of {session.block_seconds:g} s"
+        )
+    for backend, reason in dict.fromkeys((cell.backend, reason) for cell, reason in plan.unsupported):
+        console.print(f"[yellow]not here:[/yellow] {escape(backend)}: {escape(reason)}")
+    console.print(
+        f"estimate with {jobs} at a time: certificates {duration(seconds.certificates)} (nothing if cached), "
+        f"trials {duration(seconds.trials)}, timing {duration(seconds.sessions)}; "
+        f"[bold]about {duration(seconds.total)} in all[/bold]"
+    )
+    console.print(f"would be written to {escape(str(folder))}")
+
+
+def _axes(console: Console, rows: Sequence[Row]) -> None:
+    """The values that the trials take, for the axes that vary; the others in one line."""
+    if not rows:
+        return
+    values = {name: list(dict.fromkeys(row[name] for row in rows)) for name in rows[0]}
+    table = _table("", "axis", "values")
+    for name, found in values.items():
+        if len(found) > 1:
+            table.add_row(name, escape(", ".join(map(str, found))))
+    console.print(table)
+    fixed = (f"{name} {found[0]}" for name, found in values.items() if len(found) == 1 and found[0] is not None)
+    console.print(escape("all: " + ", ".join(fixed)), style="dim")
+
+
+def outcome(outcome: Any) -> None:
+    """How a run ended: cells by status, time, what the budget left out."""
+    console = _console()
+    counts = ", ".join(
+        f"[{_COLOUR.get(status, 'red')}]{count} {status}[/]" for status, count in outcome.counts.items() if count
+    )
+    console.print(f"{counts or 'nothing to do'} in {duration(outcome.seconds)}")
+    for reason in dict.fromkeys(outcome.skipped):
+        console.print(f"[yellow]left out:[/yellow] {escape(reason)}")
+
+
+def report(path: Path, findings: Sequence[str]) -> None:
+    """Where the report is, and what matters most in it."""
+    console = _console()
+    for number, sentence in enumerate(findings[:FINDINGS], 1):
+        console.print(f"{number}. {escape(sentence)}")
+    # Not through rich, which would break a long path over two lines: it is there to be copied.
+    print(f"report: {path}")
+
+
+def certificates(records: Sequence[Row]) -> None:
+    """`daebench verify`: a row per network, loss and precision; per backend the worst deviation / tolerance."""
+    console = _console()
+    if not records:
+        return
+    columns = list(dict.fromkeys((record["cell"]["backend"], record["cell"]["track"]) for record in records))
+    named = ("architecture", "loss", "optimizer", "precision")
+    rows: dict[tuple[str, ...], dict[tuple[str, str], Row]] = {}
+    for record in records:
+        cell = record["cell"]
+        place = tuple(str(cell[name]) for name in named)
+        rows.setdefault(place, {})[cell["backend"], cell["track"]] = record
+    table = _table("largest deviation / tolerance", *named, *(escape(f"{b}\n{t}") for b, t in columns))
+    for place, found in rows.items():
+        table.add_row(*place, *(_verdict(found.get(column)) for column in columns))
+    console.print(table)
+    for record in records:
+        if record["status"] != "ok":
+            cell = record["cell"]
+            where = " ".join(str(cell[name]) for name in ("backend", "track", *named))
+            console.print(f"[red]{record['status']}[/red] {escape(where)}: {escape(record.get('reason') or '')}")
+    good = sum(record["status"] == "ok" for record in records)
+    console.print(f"{good} of {len(records)} certified")
+
+
+def _verdict(record: Row | None) -> str:
+    if record is None:
+        return ""
+    if record["status"] != "ok":
+        return f"[red]{record['status']}[/red]"
+    ratio = record.get("metrics", {}).get("worst_ratio")
+    return "[green]ok[/green]" if ratio is None else f"[green]ok[/green] {ratio:.2g}"
+
+
+# -- lists ---------------------------------------------------------------------------------------------------------
+
+
+def catalogue(what: str, rows: Sequence[Row]) -> None:
+    """`daebench list`."""
+    _console().print({
+        "backends": _backends,
+        "architectures": _architectures,
+        "corruptions": _corruptions,
+        "datasets": _datasets,
+        "sweeps": _sweeps,
+    }[what](rows))  # fmt: skip
+
+
+def _backends(rows: Iterable[Row]) -> Table:
+    table = _table("", "backend", "state", "tracks", "devices")
+    for row in rows:
+        versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
+        state = (
+            f"[green]{escape(versions)}[/green]" if row["installed"] else f"[yellow]{escape(row['reason'])}[/yellow]"
+        )
+        table.add_row(escape(row["name"]), state, ", ".join(row["tracks"]), ", ".join(row["devices"]))
+    return table
+
+
+def _architectures(rows: Iterable[Row]) -> Table:
+    table = _table("on images of 28x28", "network", "code", "parameters", "MFLOP trained", "what it is")
+    for row in rows:
+        code = "any size" if row["latent_is_free"] else str(row["latent"])
+        flops = (row["forward_flops"] + row["backward_flops"]) / 1e6
+        table.add_row(
+            row["name"], code, f"{row['parameters']:,}", f"{flops:.1f}", escape(f"{row['summary']} {row['source']}.")
+        )
+    return table
+
+
+def _corruptions(rows: Iterable[Row]) -> Table:
+    table = _table("chains: blur(0..2) + uniform(0.01..1.5)", "example", "level", "allowed", "what it does")
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in ("example", "level", "allowed", "summary")))
+    return table
+
+
+def _datasets(rows: Iterable[Row]) -> Table:
+    table = _table("", "data set", "train", "test", "where", "what it is")
+    for row in rows:
+        colour = "green" if row["present"] else "yellow"
+        where = f"[{colour}]{escape(row['where'])}[/{colour}]"
+        counts = ("" if row[split] is None else f"{row[split]:,}" for split in ("train", "test"))
+        table.add_row(escape(row["name"]), *counts, where, escape(row["summary"]))
+    return table
+
+
+def _sweeps(rows: Iterable[Row]) -> Table:
+    table = _table("", "sweep", "trials", "estimate here", "what it does")
+    for row in rows:
+        table.add_row(row["name"], str(row["trials"]), duration(row["estimated_seconds"]), escape(row["description"]))
+    return table
+
+
+def doctor(facts: Row) -> None:
+    """`daebench doctor`."""
+    console = _console()
+    table = _table("", "", "")
+    table.add_row("Python", f"{facts['python']} ({escape(facts['executable'])})")
+    table.add_row(
+        "processor", f"{escape(facts['cpu'])}; {facts['cores']} to compute on, {facts['cores_logical']} logical"
+    )
+    table.add_row("memory", f"{_bytes(facts['memory'])}, {_bytes(facts['memory_available'])} free")
+    gpus = [f"{gpu['name']}, {gpu['memory']}, driver {gpu['driver']}" for gpu in facts["gpus"]]
+    table.add_row("GPU", escape("; ".join(gpus) or "none that nvidia-smi knows of"))
+    usable = ", ".join(name for name, missing in facts["devices"].items() if missing is None)
+    table.add_row("devices", usable)
+    table.add_row("cache", escape(facts["cache"]))
+    console.print(table)
+    for part in (_backends(facts["backends"]), _datasets(facts["datasets"])):
+        console.print()
+        console.print(part)
+    for warning in facts["warnings"]:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+
+
+# -- data ----------------------------------------------------------------------------------------------------------
+
+
+def download(name: str) -> None:
+    """`daebench data get`, with a progress bar."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from bench.datasets import download as downloads
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=_console()) as progress:
+        tasks: dict[str, Any] = {}
+
+        def advance(file: str, done: int, total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = progress.add_task(escape(file), total=total)
+            progress.update(tasks[file], completed=done, total=total)
+
+        message = downloads.get(name, advance)
+    print(message)

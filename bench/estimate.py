@@ -1,0 +1,157 @@
+"""How long a plan will take, roughly: good enough to choose between a coffee and a night.
+
+One core of a server processor of 2023 is behind every constant; another machine may be two times off.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from implementations import catalog
+
+if TYPE_CHECKING:
+    from bench.cells import Cell, CertificateCell, TrialCell
+    from bench.plan import Plan, Session
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one backend and track on one core.  Seconds, and floating-point operations a second."""
+
+    dense: float
+    """FLOP/s in training dense networks."""
+    conv: float
+    """FLOP/s in training convolutional ones."""
+    step: float
+    """What a step costs whatever its size."""
+
+
+SPEED = {
+    ("keras[tensorflow]", "tuned"): Speed(dense=150e9, conv=55e9, step=0.3e-3),
+    ("keras[tensorflow]", "idiomatic"): Speed(dense=140e9, conv=50e9, step=4.0e-3),
+    ("keras[jax]", "tuned"): Speed(dense=125e9, conv=40e9, step=0.3e-3),
+    ("keras[jax]", "idiomatic"): Speed(dense=125e9, conv=40e9, step=1.5e-3),
+    ("keras[torch]", "tuned"): Speed(dense=70e9, conv=40e9, step=8e-3),
+    ("keras[torch]", "idiomatic"): Speed(dense=70e9, conv=40e9, step=9e-3),
+    ("torch", "tuned"): Speed(dense=75e9, conv=45e9, step=0.5e-3),
+    ("torch", "idiomatic"): Speed(dense=75e9, conv=40e9, step=1.5e-3),
+}
+OTHER_SPEED = Speed(dense=70e9, conv=40e9, step=3e-3)
+"""Of a backend that came later."""
+IMPORT = {"torch": 1.0, "keras[tensorflow]": 3.3, "keras[jax]": 1.7, "keras[torch]": 3.0}
+"""Seconds from the start of a process to the framework's being there."""
+COMPILE = {"torch": 0.2, "keras[tensorflow]": 1.5, "keras[jax]": 2.5, "keras[torch]": 0.4}
+"""Seconds of build and first step of one network."""
+CERTIFICATE = {"torch": 1.0, "keras[tensorflow]": 2.5, "keras[jax]": 6.0, "keras[torch]": 1.8}
+"""Seconds of one certificate of a small network, compilation included."""
+CERTIFICATE_STEPS = 120
+OTHER_SECONDS = 3.0
+PARALLEL_EFFICIENCY = 0.85
+"""What a second job on another core adds, memory and caches being shared."""
+THREAD_EFFICIENCY = 0.7
+GPU_FACTOR = 20.0
+"""A GPU against one core; overheads stay."""
+SCORE = 1.1e-3
+"""Seconds to score one test image (both SSIMs), of 28x28 pixels."""
+CORRUPT = 5e-5
+"""Seconds to corrupt one image of 28x28 pixels."""
+TRAIN_IMAGES = 60_000
+TEST_IMAGES = 10_000
+"""Sizes of a data set that is used in full, if nothing else is known."""
+WARMUP_BLOCKS = 3
+LATENCY_SECONDS = 0.5
+REPORT = 4.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds by phase."""
+
+    certificates: float
+    trials: float
+    sessions: float
+    report: float = REPORT
+
+    @property
+    def total(self) -> float:
+        return self.certificates + self.trials + self.sessions + self.report
+
+
+def estimate(plan: Plan, jobs: int = 1) -> Estimate:
+    """Rough seconds of all of ``plan`` on ``jobs`` cores, with nothing cached and nothing done before."""
+    parallel = 1 + PARALLEL_EFFICIENCY * (max(jobs, 1) - 1)
+    compiled = {(cell.backend, _network(cell)) for cell in plan.trials}
+    trials = sum(map(_trial, plan.trials)) + sum(COMPILE.get(backend, OTHER_SECONDS) for backend, _ in compiled)
+    starts = sum(IMPORT.get(backend, OTHER_SECONDS) for backend in {cell.backend for cell in plan.certificates})
+    return Estimate(
+        certificates=(starts + sum(map(_certificate, plan.certificates))) / parallel,
+        trials=trials / parallel,
+        sessions=sum(map(_session, plan.sessions)),
+    )
+
+
+def _network(cell: TrialCell) -> tuple[object, ...]:
+    """What a backend compiles anew for."""
+    shape = (cell.height, cell.width, cell.channels)
+    return (cell.architecture, cell.latent, shape, cell.loss, cell.optimizer, cell.batch_size)
+
+
+@lru_cache(maxsize=1000)
+def _flops(architecture: str, shape: tuple[int, int, int], latent: int | None) -> tuple[int, int, bool]:
+    """FLOPs a sample (forward, forward and backward), and whether the network is convolutional."""
+    network = catalog.make(architecture, shape, latent)
+    forward = network.forward_flops()
+    return forward, forward + network.backward_flops(), network.is_convolutional
+
+
+def _of(cell: Cell) -> tuple[int, int, bool]:
+    return _flops(cell.architecture, (cell.height, cell.width, cell.channels), cell.latent)
+
+
+def _rate(cell: Cell) -> tuple[float, float]:
+    """FLOP/s and seconds a step."""
+    speed = SPEED.get((cell.backend, cell.track), OTHER_SPEED)
+    rate = speed.conv if _of(cell)[2] else speed.dense
+    factor = GPU_FACTOR if cell.device != "cpu" else cell.threads**THREAD_EFFICIENCY
+    return rate * factor * (0.4 if cell.precision == "float64" else 1.0), speed.step
+
+
+def training_seconds(cell: Cell, samples: int) -> float:
+    """Seconds to train ``samples`` samples, warm."""
+    rate, step = _rate(cell)
+    return samples * _of(cell)[1] / rate + math.ceil(samples / cell.batch_size) * step
+
+
+def inference_seconds(cell: Cell, samples: int) -> float:
+    """Seconds to reconstruct ``samples`` images, warm."""
+    rate, step = _rate(cell)
+    return samples * _of(cell)[0] / rate + math.ceil(samples / cell.batch_size) * step
+
+
+def _trial(cell: TrialCell) -> float:
+    train, test = cell.train or TRAIN_IMAGES, cell.test or TEST_IMAGES
+    pixels = cell.height * cell.width * cell.channels / 784
+    epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
+    noise = (train * (cell.epochs if cell.refresh else 1) + test) * CORRUPT * pixels
+    return epochs + noise + test * SCORE * pixels
+
+
+def _certificate(cell: CertificateCell) -> float:
+    arithmetic = 4 * CERTIFICATE_STEPS * cell.batch_size * _of(cell)[1] / _rate(cell)[0]
+    return CERTIFICATE.get(cell.backend, OTHER_SECONDS) + arithmetic
+
+
+def _session(session: Session) -> float:
+    """Processes start together, the measuring is one at a time."""
+    processes = {(cell.backend, cell.track) for cell in session.cells}
+    starts = sum(IMPORT.get(backend, OTHER_SECONDS) for backend, _ in processes)
+    seconds = 0.0
+    for cell in session.cells:
+        regions = 1 + session.inference
+        block = max(session.block_seconds, training_seconds(cell, cell.batch_size))
+        seconds += COMPILE.get(cell.backend, OTHER_SECONDS) + regions * (session.blocks + WARMUP_BLOCKS) * block
+        seconds += LATENCY_SECONDS * session.latency
+    return session.rounds * (starts + seconds)

@@ -1,0 +1,276 @@
+"""From a sweep to what is to be run: certificates, trials, timing sessions.  Refuses what can not be, before it runs.
+
+Trials need the whole grid, but one track a backend.  Timing needs every track, but neither corruptions, data nor
+seeds: the grid is projected onto what speed depends on.  Certificates are needed for all that either of them runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from bench import corruption, datasets, machine
+from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
+from bench.estimate import Estimate, estimate
+from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
+from implementations import adapter, catalog
+from implementations.training import make_optimizer
+
+__all__ = [
+    "CERTIFICATE_BATCH",
+    "Estimate",
+    "Plan",
+    "Session",
+    "breadth_first",
+    "certificate_for",
+    "estimate",
+    "make_plan",
+]
+
+CERTIFICATE_BATCH = 16
+"""Batch size of certificates: small, since float64 steps are slow, and no power of it hides a forgotten division."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Contestants (backend and track) times workloads that are measured in turn, by the same rules."""
+
+    cells: tuple[TimingCell, ...]
+    rounds: int
+    blocks: int
+    block_seconds: float
+    inference: bool
+    latency: bool
+
+    def key(self) -> str:
+        """A short hash of all of it: the session's identity within a run."""
+        content = [[cell.key() for cell in self.cells], self.rounds, self.blocks, self.block_seconds]
+        return _digest([*content, self.inference, self.latency])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run has to do.  ``trials`` stand in breadth-first order: every prefix covers all axes.
+
+    ``unsupported``: cells that can not run here, with the reason; they get a record all the same.
+    """
+
+    name: str
+    description: str
+    sweep: dict[str, Any]
+    certificates: tuple[CertificateCell, ...]
+    trials: tuple[TrialCell, ...]
+    sessions: tuple[Session, ...]
+    unsupported: tuple[tuple[Cell, str], ...]
+
+
+def make_plan(sweep: Sweep) -> Plan:
+    """What ``sweep`` means on this machine.  SweepError where a combination of its axes does not exist."""
+    trials = list(dict.fromkeys(cell for grid in sweep.grids for cell in _trials(grid, sweep)))
+    timed = _timed(trials, sweep.timing)
+    reasons = _Reasons()
+    unsupported: list[tuple[Cell, str]] = []
+
+    def supported(cell: Cell) -> bool:
+        reason = reasons(cell)
+        if reason:
+            unsupported.append((cell, reason))
+        return not reason
+
+    certificates = [cell for cell in _certificates([*timed, *trials]) if supported(cell)]
+    timed = [cell for cell in timed if supported(cell)]
+    trials = [cell for cell in trials if supported(cell)]
+    return Plan(
+        name=sweep.name,
+        description=sweep.description,
+        sweep=sweep.resolved(),
+        certificates=tuple(certificates),
+        trials=breadth_first(trials),
+        sessions=tuple(_sessions(timed, sweep.timing)),
+        unsupported=tuple(unsupported),
+    )
+
+
+def certificate_for(cell: Cell) -> CertificateCell:
+    """The certificate that ``cell`` needs before it counts."""
+    common = {field.name: getattr(cell, field.name) for field in fields(CertificateCell)}
+    return CertificateCell(**{**common, "batch_size": CERTIFICATE_BATCH, "threads": 1})
+
+
+# -- trials --------------------------------------------------------------------------------------------------------
+
+
+def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCell]:
+    """The product of one grid: sizes of codes, shapes and learning rates in full, so that equal cells are equal."""
+    named = {**grid, "backend": _all(grid["backend"], adapter.backends())}
+    named["architecture"] = _all(grid["architecture"], catalog.CATALOG)
+    for device in named["device"]:
+        machine.check_device(device)
+    for name in named["dataset"]:
+        datasets.check(name)
+    tracks = {backend: _trial_track(backend, sweep.trial_track) for backend in named["backend"]}
+    for values in itertools.product(*named.values()):
+        axes = dict(zip(named, values, strict=True))
+        size, latent = _number(axes.pop("size")), axes.pop("latent")
+        try:
+            height, width, channels = datasets.image_shape(axes["dataset"], size, axes["channels"])
+            wanted = None if latent == DEFAULT else latent
+            network = catalog.make(axes["architecture"], (height, width, channels), wanted)
+        except ValueError as error:
+            raise SweepError(f"sweep {sweep.name}: {error}") from None
+        rate = None if axes["learning_rate"] == DEFAULT else float(axes["learning_rate"])
+        yield TrialCell(
+            **{
+                **axes,
+                "track": tracks[axes["backend"]],
+                "latent": network.latent_size,
+                "height": height,
+                "width": width,
+                "channels": channels,
+                "train": _number(axes["train"]),
+                "test": _number(axes["test"]),
+                "corruption": str(corruption.parse(axes["corruption"])),
+                "learning_rate": make_optimizer(axes["optimizer"], rate).learning_rate,
+            }
+        )
+
+
+def _all(values: Sequence[str], every: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for value in values for name in (every if value == ALL else [value])))
+
+
+def _number(value: int | str) -> int | None:
+    return None if value == ALL else int(value)
+
+
+def _trial_track(backend: str, wanted: adapter.Track) -> adapter.Track:
+    tracks = adapter.adapter_class(backend).tracks
+    return wanted if wanted in tracks else tracks[0]
+
+
+# -- timing --------------------------------------------------------------------------------------------------------
+
+
+def _timed(trials: Sequence[TrialCell], timing: Timing) -> list[TimingCell]:
+    """Every track of every backend that has a trial on a timed workload, each once."""
+    if not timing.rounds:
+        return []
+    wanted_latent, wanted_loss = _choice("latent", timing.latent, trials), _choice("loss", timing.loss, trials)
+    names = [field.name for field in fields(TimingCell)]
+    cells = []
+    for trial in trials:
+        if trial.latent not in wanted_latent[trial.architecture] or trial.loss not in wanted_loss[trial.architecture]:
+            continue
+        common = {name: getattr(trial, name) for name in names}
+        for track, threads in itertools.product(timing.tracks, timing.threads or [trial.threads]):
+            cells.append(TimingCell(**{**common, "track": track, "threads": threads}))
+    return list(dict.fromkeys(cells))
+
+
+def _choice(axis: str, wanted: Any, trials: Sequence[TrialCell]) -> dict[str, list[Any]]:
+    """The timed values of ``axis`` by architecture.  A network whose code has one size is timed with that one."""
+    there: dict[str, list[Any]] = {}
+    for trial in trials:
+        values = there.setdefault(trial.architecture, [])
+        if getattr(trial, axis) not in values:
+            values.append(getattr(trial, axis))
+    if wanted == FIRST:
+        return {name: values[:1] for name, values in there.items()}
+    if wanted == ALL:
+        return there
+    chosen = {
+        name: values if len(values) == 1 else [v for v in values if v in wanted] for name, values in there.items()
+    }
+    if not any(chosen.values()):
+        known = sorted({value for values in there.values() for value in values})
+        raise SweepError(f"timing.{axis}: {wanted} is not in the sweep; allowed are {known}, 'first' and 'all'")
+    return chosen
+
+
+def _sessions(cells: Sequence[TimingCell], timing: Timing) -> Iterable[Session]:
+    """One for each workload; or, where processes are shared, one for each setting that a process is started with."""
+    groups: dict[Any, list[TimingCell]] = {}
+    for cell in cells:
+        setting = (cell.device, cell.precision, cell.threads)
+        workload = replace(cell, backend="", track="tuned")
+        groups.setdefault(setting if timing.share_process else workload, []).append(cell)
+    for group in groups.values():
+        yield Session(
+            tuple(group), timing.rounds, timing.blocks, timing.block_seconds, timing.inference, timing.latency
+        )
+
+
+# -- certificates --------------------------------------------------------------------------------------------------
+
+
+def _certificates(cells: Iterable[Cell]) -> list[CertificateCell]:
+    return list(dict.fromkeys(map(certificate_for, cells)))
+
+
+class _Reasons:
+    """Why a cell can not run here, or None; each backend is asked once."""
+
+    def __init__(self) -> None:
+        self._missing: dict[str, str | None] = {}
+
+    def __call__(self, cell: Cell) -> str | None:
+        kind = adapter.adapter_class(cell.backend)
+        if cell.backend not in self._missing:
+            self._missing[cell.backend] = kind.missing()
+        if reason := self._missing[cell.backend]:
+            return reason
+        if cell.device not in kind.devices:
+            return f"{cell.backend} has no device {cell.device}; it has {', '.join(kind.devices)}"
+        if cell.track not in kind.tracks:
+            return f"{cell.backend} has no track {cell.track}; it has {', '.join(kind.tracks)}"
+        return None
+
+
+# -- order ---------------------------------------------------------------------------------------------------------
+
+
+def breadth_first(trials: Iterable[TrialCell]) -> tuple[TrialCell, ...]:
+    """The trials in an order whose every prefix covers the values of every axis as evenly as it can.
+
+    Greedy: next comes the trial whose values, then whose pairs of values, have been seen least; the given order
+    decides between equals.  Backend and architecture weigh nothing extra: they are axes as all others.
+    """
+    cells = list(trials)
+    rows = [cell.axes() for cell in cells]
+    varying = [name for name in (rows[0] if rows else {}) if len({row[name] for row in rows}) > 1]
+    features = [
+        ([(name, row[name]) for name in varying], list(itertools.combinations([(n, row[n]) for n in varying], 2)))
+        for row in rows
+    ]
+    seen: Counter[Any] = Counter()
+
+    def cost(index: int) -> tuple[int, int, int]:
+        singles, pairs = features[index]
+        return sum(seen[one] for one in singles), sum(seen[pair] for pair in pairs), index
+
+    # What has been seen only grows, so a cost from the past is a lower bound: whoever is cheapest with a fresh
+    # cost is the cheapest of all, and few need to be computed anew.
+    heap = [cost(index) for index in range(len(cells))]
+    heapq.heapify(heap)
+    order = []
+    while heap:
+        index = heap[0][2]
+        now = cost(index)
+        if now > heap[0]:
+            heapq.heapreplace(heap, now)
+            continue
+        heapq.heappop(heap)
+        order.append(cells[index])
+        for group in features[index]:
+            seen.update(group)
+    return tuple(order)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

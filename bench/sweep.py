@@ -1,0 +1,361 @@
+"""The sweep file: which axes are crossed, which of it is timed.  TOML in, a validated :class:`Sweep` out.
+
+::
+
+    description = "Does the size of the code matter?"
+
+    [axes]                         # every value with every other
+    architecture = ["dense", "conv"]
+    latent = [8, 16, 32, 64]
+    corruption = "gaussian(0.4)"   # a single value needs no list
+
+    [[grid]]                       # the sweep is the union of its grids; each overrides axes of [axes]
+    [[grid]]
+    architecture = ["bn"]
+    latent = "default"             # the network's own code
+
+    [timing]
+    rounds = 5
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bench import corruption
+from implementations import adapter, catalog, training
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Value = str | int | float | bool
+DEFAULT = "default"
+"""For ``latent``: the network's own size, or 64; for ``learning_rate``: the optimizer's own."""
+ALL = "all"
+"""For ``backend`` and ``architecture``: every one; for ``train``, ``test`` and ``size``: what the data set has."""
+FIRST = "first"
+"""For ``latent`` and ``loss`` in [timing]: only the first value of the sweep."""
+
+
+class SweepError(ValueError):
+    """What is wrong with a sweep: which file, field and value, what is allowed, what to do."""
+
+
+def _one_of(names: Callable[[], Iterable[str]], *words: str) -> Callable[[Any], list[str]]:
+    def check(value: Any) -> list[str]:
+        allowed = [*words, *names()]
+        for item in _listed(value):
+            if item not in allowed:
+                near = difflib.get_close_matches(str(item), allowed, 1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                raise ValueError(f"{item!r} is unknown{hint}; allowed are {', '.join(allowed)}")
+        return _listed(value)
+
+    return check
+
+
+def _numbers(kind: type, low: float, word: str | None = None, *, above: bool = False) -> Callable[[Any], list[Any]]:
+    name = "a whole number" if kind is int else "a number"
+    allowed = f"{name} {'above' if above else 'from'} {low}" + (f" or {word!r}" if word else "")
+
+    def check(value: Any) -> list[Any]:
+        for item in _listed(value):
+            number = isinstance(item, kind) or (kind is float and isinstance(item, int))
+            fits = number and not isinstance(item, bool) and (low < item if above else low <= item) and item < 2**63
+            if not fits and item != word:
+                raise ValueError(f"{item!r} is not allowed here: use {allowed}")
+        return _listed(value)
+
+    return check
+
+
+def _truths(value: Any) -> list[Any]:
+    for item in _listed(value):
+        if not isinstance(item, bool):
+            raise ValueError(f"{item!r} is not allowed here: use true or false, or both in a list")
+    return _listed(value)
+
+
+def _corruptions(value: Any) -> list[str]:
+    """Canonical texts, so that "gaussian(0.40)" and "gaussian(0.4)" are one cell."""
+    return [str(corruption.parse(_text(item))) for item in _listed(value)]
+
+
+def _texts(value: Any) -> list[str]:
+    return [_text(item) for item in _listed(value)]
+
+
+def _text(item: Any) -> str:
+    if not isinstance(item, str) or not item:
+        raise ValueError(f"{item!r} is not allowed here: use text in quotes")
+    return item
+
+
+def _listed(value: Any) -> list[Any]:
+    """A single value stands for a list of one.  No value twice."""
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if not items:
+        raise ValueError("an empty list leaves nothing to run: name a value, or leave the axis out")
+    for index, item in enumerate(items):
+        if item in items[:index]:
+            raise ValueError(f"{item!r} stands there twice: name every value once")
+    return items
+
+
+def _channels(value: Any) -> list[int]:
+    for item in _listed(value):
+        if isinstance(item, bool) or item not in (1, 3):
+            raise ValueError(f"{item!r} is not allowed here: use 1 (gray) or 3 (colour)")
+    return _listed(value)
+
+
+class Axes(BaseModel):
+    """Values by axis; None where nothing is said.  Every list has at least one value, none twice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: Annotated[list[str] | None, BeforeValidator(_one_of(adapter.backends, ALL))] = None
+    device: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: adapter.DEVICES))] = None
+    precision: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: adapter.PRECISIONS))] = None
+    threads: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    architecture: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: catalog.CATALOG, ALL))] = None
+    latent: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, DEFAULT))] = None
+    dataset: Annotated[list[str] | None, BeforeValidator(_texts)] = None
+    train: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None
+    test: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None
+    size: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None
+    channels: Annotated[list[int] | None, BeforeValidator(_channels)] = None
+    corruption: Annotated[list[str] | None, BeforeValidator(_corruptions)] = None
+    clip: Annotated[list[bool] | None, BeforeValidator(_truths)] = None
+    refresh: Annotated[list[bool] | None, BeforeValidator(_truths)] = None
+    loss: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: training.LOSSES))] = None
+    optimizer: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: training.OPTIMIZERS))] = None
+    learning_rate: Annotated[list[float | str] | None, BeforeValidator(_numbers(float, 0, DEFAULT, above=True))] = None
+    batch_size: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    epochs: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    seed: Annotated[list[int] | None, BeforeValidator(_numbers(int, 0))] = None
+
+    def given(self) -> dict[str, list[Value]]:
+        """The axes that were given."""
+        return {name: values for name, values in self if values is not None}
+
+
+DEFAULTS: dict[str, list[Value]] = {
+    "backend": [ALL],
+    "device": ["cpu"],
+    "precision": ["float32"],
+    "threads": [1],
+    "architecture": ["dense", "conv"],
+    "latent": [DEFAULT],
+    "dataset": ["glyphs"],
+    "train": [ALL],
+    "test": [ALL],
+    "size": [ALL],
+    "channels": [1],
+    "corruption": ["gaussian(0.4)"],
+    "clip": [True],
+    "refresh": [False],
+    "loss": ["mse"],
+    "optimizer": ["adam"],
+    "learning_rate": [DEFAULT],
+    "batch_size": [128],
+    "epochs": [5],
+    "seed": [0],
+}
+"""What an axis holds that nobody mentions."""
+
+Timed = Annotated[Literal["first", "all"] | list[Any], Field(union_mode="left_to_right")]
+
+
+def _timed(check: Callable[[Any], list[Any]]) -> Callable[[Any], Any]:
+    return lambda value: value if value in (FIRST, ALL) else check(value)
+
+
+class Timing(BaseModel):
+    """What is timed, and how long.  Speed does not depend on corruption, data or seed, so those are no axes here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rounds: int = Field(5, ge=0, le=1000, strict=True)
+    """Fresh processes per contestant: the statistical unit.  0 times nothing."""
+    blocks: int = Field(6, ge=2, le=10_000, strict=True)
+    """Measured blocks per contestant, workload and round."""
+    block_seconds: float = Field(0.25, gt=0, le=3600)
+    """What a block is meant to last."""
+    tracks: Annotated[list[adapter.Track], BeforeValidator(_one_of(lambda: adapter.TRACKS))] = list(adapter.TRACKS)
+    latent: Annotated[Timed, BeforeValidator(_timed(_numbers(int, 1)))] = "first"
+    loss: Annotated[Timed, BeforeValidator(_timed(_one_of(lambda: training.LOSSES)))] = "first"
+    threads: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    """Threads of every contestant; those of [axes] if nothing is said."""
+    inference: bool = Field(True, strict=True)
+    latency: bool = Field(True, strict=True)
+    share_process: bool = Field(False, strict=True)
+    """All networks one after the other in the same processes: fewer imports, but not as clean."""
+
+
+class _File(BaseModel):
+    """What may stand in a sweep file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = Field(None, strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
+    description: str = Field("", strict=True)
+    trial_track: adapter.Track = "tuned"
+    axes: Axes = Axes()
+    grid: list[Axes] = Field([], max_length=1000)
+    timing: Timing = Timing()
+
+
+class Sweep(BaseModel):
+    """A sweep in full: every grid names every axis."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str
+    trial_track: adapter.Track
+    grids: list[dict[str, list[Any]]]
+    timing: Timing
+
+    def resolved(self) -> dict[str, Any]:
+        """JSON-able: what stands under "sweep" in run.json."""
+        return self.model_dump(mode="json")
+
+
+def shipped() -> list[str]:
+    """Names of the sweeps that come with the suite, the quickest first."""
+    names = [
+        item.name[:-5] for item in resources.files("bench").joinpath("sweeps").iterdir() if item.name[-5:] == ".toml"
+    ]
+    known = ["quick", "standard", "full"]
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def load_sweep(name_or_path: str | Path, overrides: Sequence[str] = (), device: str | None = None) -> Sweep:
+    """The sweep of this name (one of :func:`shipped`) or in this TOML file.
+
+    ``overrides``: texts "axis=value,value", which replace the axis in every grid.  One exception: ``latent`` leaves
+    alone a grid that says ``latent = "default"``, since its networks have codes of their own.
+    ``device`` is short for the override "device=...".  SweepError says what is wrong.
+    """
+    where = str(name_or_path)
+    try:
+        file = _File.model_validate(_read(name_or_path))
+    except ValidationError as error:
+        raise SweepError(f"sweep {where}: {_explain(error)}") from None
+    changes = parse_overrides([*overrides, *([f"device={device}"] if device else [])])
+    grids = []
+    for grid in file.grid or [Axes()]:
+        pinned = grid.given()
+        own_codes = pinned.get("latent") == [DEFAULT]
+        applied = {name: values for name, values in changes.items() if not (name == "latent" and own_codes)}
+        grids.append({**DEFAULTS, **file.axes.given(), **pinned, **applied})
+    return Sweep(
+        name=file.name or Path(where).stem,
+        description=file.description,
+        trial_track=file.trial_track,
+        grids=grids,
+        timing=file.timing,
+    )
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, list[Value]]:
+    """ "latent=8,16" -> {"latent": [8, 16]}, validated as an axis of a sweep file is."""
+    raw: dict[str, list[Value]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not values.strip():
+            raise SweepError(f"--set {text}: must be axis=value or axis=value,value; for example --set latent=8,16")
+        raw.setdefault(name, []).extend(_value(part) for part in _split(values))
+    try:
+        return Axes.model_validate(raw).given()
+    except ValidationError as error:
+        raise SweepError(f"--set {_explain(error)}") from None
+
+
+def _split(text: str) -> list[str]:
+    """At the commas that stand outside parentheses."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _value(text: str) -> Value:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _read(name_or_path: str | Path) -> Mapping[str, Any]:
+    text = str(name_or_path)
+    path = Path(text)
+    if text in shipped():
+        data = resources.files("bench").joinpath("sweeps", f"{text}.toml").read_bytes()
+    elif path.is_dir():
+        raise SweepError(f"sweep {text}: is a folder; name a TOML file, or one of {', '.join(shipped())}")
+    else:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            names = ", ".join(shipped())
+            raise SweepError(
+                f"sweep {text!r}: there is neither such a file nor a shipped sweep of this name; "
+                f"shipped are {names} (see `daebench list sweeps`)"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise SweepError(f"sweep {text!r}: can not be read: {error}") from None
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise SweepError(f"sweep {text}: is not text (byte {error.start} is no UTF-8): a TOML file is needed") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SweepError(f"sweep {text}: is not valid TOML: {error}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """Every mistake as "field: what is wrong, what is allowed", joined by semicolons."""
+    return "; ".join(dict.fromkeys(_explain_one(dict(mistake)) for mistake in error.errors(include_url=False)))
+
+
+def _explain_one(mistake: dict[str, Any]) -> str:
+    place = [str(part) for part in mistake["loc"]]
+    if place[:1] == ["grid"] and len(place) > 1 and place[1].isdigit():
+        place[:2] = [f"grid {int(place[1]) + 1}"]
+    field = ".".join(place)
+    if mistake["type"] == "extra_forbidden" and len(place) == 1 and field in Axes.model_fields:
+        return f"{field}: is an axis: write it under [axes] (or under a [[grid]])"
+    if mistake["type"] == "extra_forbidden":
+        allowed = list(_fields_beside(place))
+        near = difflib.get_close_matches(place[-1], allowed, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        what = "axis" if allowed == list(Axes.model_fields) else "field"
+        return f"{field}: unknown {what}{hint}; allowed are {', '.join(allowed)}"
+    if mistake["type"] == "value_error":
+        return f"{field}: {mistake['ctx']['error']}"
+    return f"{field} = {mistake['input']!r}: {mistake['msg'][:1].lower()}{mistake['msg'][1:]}"
+
+
+def _fields_beside(place: list[str]) -> Iterable[str]:
+    if len(place) == 1:
+        return _File.model_fields
+    return Timing.model_fields if place[0] == "timing" else Axes.model_fields
