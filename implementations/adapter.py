@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import inspect
 import os
 from abc import ABC, abstractmethod
@@ -66,6 +67,8 @@ class Adapter(ABC):
     """The backend, as in the entry point: "torch", "keras[jax]"."""
     packages: ClassVar[tuple[str, ...]]
     """Distributions that must be installed; their versions are facts of every record."""
+    sources: ClassVar[tuple[str, ...]] = ()
+    """Further modules that the adapter computes with, besides those of its classes."""
     tracks: ClassVar[tuple[Track, ...]] = TRACKS
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
 
@@ -189,9 +192,15 @@ def adapter_class(backend: str) -> type[Adapter]:
 
 
 def source_digest(kind: type[Adapter]) -> str:
-    """A hash of the files of an adapter and of the classes it is made of: a change of any makes old records stale."""
+    """A hash of the files of an adapter, of the classes it is made of and of its ``sources``: a change of any makes
+    old records stale."""
     sha = hashlib.sha256()
-    for part in kind.__mro__:
-        if issubclass(part, Adapter) and part is not Adapter:
-            sha.update(Path(inspect.getfile(part)).read_bytes())
+    files = [inspect.getfile(part) for part in kind.__mro__ if issubclass(part, Adapter) and part is not Adapter]
+    for module in kind.sources:
+        found = importlib.util.find_spec(module)
+        if found is None or found.origin is None:
+            raise ImportError(f"{kind.__name__}.sources names the module {module}, which there is not")
+        files.append(found.origin)
+    for file in files:
+        sha.update(Path(file).read_bytes())
     return sha.hexdigest()[:16]

@@ -261,9 +261,13 @@ class Architecture:
                 try:
                     out = output_shape(layer, shape)
                 except SpecificationError as error:
-                    raise SpecificationError(f"{self.name} on {_by(self.input_shape)} images, {part}.{index}: {error}") from None
+                    raise SpecificationError(
+                        f"{self.name} on {_by(self.input_shape)} images, {part}.{index}: {error}"
+                    ) from None
                 if min(out) < 1:
-                    raise SpecificationError(f"{self.name} on {_by(self.input_shape)} images, {part}.{index}: nothing is left")
+                    raise SpecificationError(
+                        f"{self.name} on {_by(self.input_shape)} images, {part}.{index}: nothing is left"
+                    )
                 yield Node(f"{part}.{index}", layer, shape, out)
                 shape = out
 
@@ -314,7 +318,12 @@ class Architecture:
 
     def digest(self) -> str:
         """A hash of what the network computes: its layers and shapes, not its name or source."""
-        text = repr((self.input_shape, [(type(layer).__name__, asdict(layer)) for layer in (*self.encoder, None, *self.decoder) if layer]))
+        text = repr(
+            (
+                self.input_shape,
+                [(type(layer).__name__, asdict(layer)) for layer in (*self.encoder, None, *self.decoder) if layer],
+            )
+        )
         text += f"|{len(self.encoder)}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -57,7 +57,9 @@ def loss_and_gradient(loss: Loss, logits: Float, clean: Float) -> tuple[float, F
 class Reference:
     """A network with its weights and optimizer state; the same verbs as an adapter, one batch at a time."""
 
-    def __init__(self, architecture: Architecture, training: Training, weights: dict[str, NDArray[np.floating]]) -> None:
+    def __init__(
+        self, architecture: Architecture, training: Training, weights: dict[str, NDArray[np.floating]]
+    ) -> None:
         self.nodes = architecture.nodes()
         self.code_node = architecture.nodes()[len(architecture.encoder) - 1].name
         self.training = training
@@ -127,7 +129,10 @@ class Reference:
 
     def _forward(self, node: Node, x: Float, training: bool) -> tuple[Float, Backward, Named]:
         """(output, its backward function, new moving statistics by short name) of one layer."""
-        w = {name: self.weights.get(f"{node.name}.{name}", np.empty(0)) for name in ("kernel", "bias", "gamma", "beta", "mean", "variance")}
+        w = {
+            name: self.weights.get(f"{node.name}.{name}", np.empty(0))
+            for name in ("kernel", "bias", "gamma", "beta", "mean", "variance")
+        }
         match node.layer:
             case Flatten() | Reshape():
                 before = x.shape
@@ -184,7 +189,10 @@ def _convolution(x: Float, kernel: Float, bias: Float, s: int, same: bool) -> tu
         for a in range(k):
             for b in range(k):
                 dx[:, a : a + s * oh : s, b : b + s * ow : s] += spread[:, :, :, a, b]
-        return dx[:, top : top + h, left : left + w], {"kernel": (columns.T @ d).reshape(kernel.shape), "bias": d.sum(0)}
+        return dx[:, top : top + h, left : left + w], {
+            "kernel": (columns.T @ d).reshape(kernel.shape),
+            "bias": d.sum(0),
+        }
 
     return (columns @ flat).reshape(n, oh, ow, f) + bias, backward
 
@@ -267,7 +275,10 @@ def _batch_norm(x: Float, layer: BatchNorm, w: Named, training: bool) -> tuple[F
     mean, variance = w["mean"], w["variance"]
     if training:
         mean, variance = x.mean(axes), x.var(axes)
-        moved = {name: layer.momentum * w[name] + (1 - layer.momentum) * new for name, new in (("mean", mean), ("variance", variance))}
+        moved = {
+            name: layer.momentum * w[name] + (1 - layer.momentum) * new
+            for name, new in (("mean", mean), ("variance", variance))
+        }
     deviation = np.sqrt(variance + layer.epsilon)
     normal = (x - mean) / deviation
 

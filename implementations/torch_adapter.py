@@ -34,6 +34,7 @@ class Torch(Adapter):
 
     name = "torch"
     packages = ("torch",)
+    sources = ("implementations.torch_network",)
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda", "mps")
 
     def configure(self, setting: Setting) -> None:
@@ -185,7 +186,10 @@ class Torch(Adapter):
 
         self.net.eval()
         with torch.inference_mode():
-            codes = [self.net.encode(self._placed(batch)).cpu() for batch in self._tensor(images).split(self.training.batch_size)]
+            codes = [
+                self.net.encode(self._placed(batch)).cpu()
+                for batch in self._tensor(images).split(self.training.batch_size)
+            ]
             return torch.cat(codes).numpy()
 
     def gradients(self, noisy: Array, clean: Array) -> Gradients:

@@ -193,7 +193,10 @@ class Network(nn.Module):
                 getattr(module, attribute).copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
     def canonical(self) -> Weights:
-        return {name: _canonical(getattr(module, attribute), axes) for name, (module, attribute, axes) in self.places.items()}
+        return {
+            name: _canonical(getattr(module, attribute), axes)
+            for name, (module, attribute, axes) in self.places.items()
+        }
 
     def canonical_gradients(self) -> Weights:
         return {

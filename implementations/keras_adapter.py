@@ -1,0 +1,292 @@
+"""Keras on any engine: what its three backends share, and the idiomatic track.
+
+idiomatic
+    ``compile`` and ``fit``, ``predict`` (for what fits into one batch the model is called, as Keras' documentation
+    advises), everything else at Keras' defaults: ``jit_compile="auto"``.
+tuned
+    Each engine's own; see ``keras_tensorflow_adapter``, ``keras_jax_adapter``, ``keras_torch_adapter``.
+
+The engine is read from KERAS_BACKEND when Keras is imported, and its dtype policy freezes at first use: one
+process has one engine and one precision.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from implementations.adapter import Adapter, Device, Gradients, Setting, Track
+from implementations.architecture import (
+    Architecture,
+    BatchNorm,
+    Conv2D,
+    Conv2DTranspose,
+    Crop2D,
+    Dense,
+    Flatten,
+    LeakyReLU,
+    MaxPool2D,
+    Node,
+    Reshape,
+    UpSampling2D,
+)
+from implementations.parameters import Array, Weights
+from implementations.training import SGD, Adadelta, Adam, Optimizer, Training
+
+if TYPE_CHECKING:
+    import keras
+
+# Keras' order of each layer's weights, trainable ones first.
+_PLAIN = ("kernel", "bias")
+_NORMALISED = ("gamma", "beta", "mean", "variance")
+
+
+class KerasAdapter(Adapter):
+    """Base of the Keras backends; ``engine`` is Keras' own word for it."""
+
+    engine: ClassVar[str]
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
+
+    @classmethod
+    def environment(cls, setting: Setting) -> dict[str, str]:
+        return super().environment(setting) | {"KERAS_BACKEND": cls.engine}
+
+    def configure(self, setting: Setting) -> None:
+        self.setting = setting
+        self.configure_engine(setting)
+        import keras
+
+        if keras.backend.backend() != self.engine:
+            raise RuntimeError(
+                f"Keras runs on {keras.backend.backend()}, not {self.engine}: was KERAS_BACKEND set too late?"
+            )
+        keras.config.set_floatx(setting.precision)
+        keras.config.set_dtype_policy(setting.precision)
+        self.remedies = _float64_remedies() if setting.precision == "float64" else ()
+
+    @abstractmethod
+    def configure_engine(self, setting: Setting) -> None:
+        """Import the engine and fix its threads, device and precision."""
+
+    def versions(self) -> dict[str, str]:
+        import keras
+
+        return {"keras": keras.__version__} | self.engine_versions()
+
+    @abstractmethod
+    def engine_versions(self) -> dict[str, str]:
+        """Versions of the engine, and the device's name."""
+
+    # -- one network ---------------------------------------------------------------------------------------------
+
+    def build(self, architecture: Architecture, training: Training, track: Track) -> None:
+        import keras
+
+        # Without this, layers and graphs of earlier builds stay in Keras' global state.
+        keras.utils.clear_session(free_memory=False)
+        self.training, self.track = training, track
+        nodes = architecture.nodes()
+        # Binary cross-entropy is computed from logits, as Keras advises; for MSE the sigmoid is the last activation.
+        self.ends_in_logits = training.loss == "bce"
+        layers = [_layer(node, self.ends_in_logits) for node in nodes]
+        # The names of the weights, in Keras' order: by layer, its trainable weights first.
+        self.owners = [(layer, _names(node)) for node, layer in zip(nodes, layers, strict=True) if _names(node)]
+        self.model = keras.Sequential([keras.Input(architecture.input_shape), *layers])
+        self.encoder = keras.Sequential([keras.Input(architecture.input_shape), *layers[: len(architecture.encoder)]])
+        self.loss = (
+            keras.losses.BinaryCrossentropy(from_logits=True)
+            if training.loss == "bce"
+            else keras.losses.MeanSquaredError()
+        )
+        self.optimizer = make_optimizer(training.optimizer, self.setting.precision)
+        self.model.compile(optimizer=self.optimizer, loss=self.loss)
+        self.optimizer.build(self.model.trainable_variables)
+        self._ordered: tuple[Array, Array] | None = None
+        if track == "tuned":
+            self.build_tuned(architecture)
+
+    @abstractmethod
+    def build_tuned(self, architecture: Architecture) -> None:
+        """What the tuned track needs beyond the compiled model."""
+
+    def load_weights(self, weights: Weights) -> None:
+        for layer, names in self.owners:
+            layer.set_weights([weights[f"{layer.name.replace('_', '.')}.{name}"] for name in names])
+        for variable in self.optimizer.variables:
+            if variable is not self.optimizer._learning_rate:
+                variable.assign(np.zeros(variable.shape, variable.dtype))
+
+    def weights(self) -> Weights:
+        return {
+            f"{layer.name.replace('_', '.')}.{name}": np.array(value)
+            for layer, names in self.owners
+            for name, value in zip(names, layer.get_weights(), strict=True)
+        }
+
+    def trainable_names(self) -> list[str]:
+        """Names of the trainable weights in the order of ``model.trainable_variables``."""
+        return [f"{layer.name.replace('_', '.')}.{name}" for layer, names in self.owners for name in names[:2]]
+
+    def parameter_counts(self) -> tuple[int, int]:
+        trainable = sum(int(np.prod(weight.shape)) for weight in self.model.trainable_weights)
+        return int(self.model.count_params()), trainable
+
+    def stage(self, noisy: Array, clean: Array) -> None:
+        self.staged = (
+            np.ascontiguousarray(noisy, self.setting.precision),
+            np.ascontiguousarray(clean, self.setting.precision),
+        )
+
+    def train_epoch(self, order: NDArray[np.int64]) -> float:
+        if self.track == "tuned":
+            return self.tuned_epoch(order)
+        # ``fit`` shuffles by an order of its own; ours is laid out for it.  Into the same memory every epoch: fresh
+        # pages would cost more than the copy.
+        if self._ordered is None or len(self._ordered[0]) != len(order):
+            self._ordered = tuple(np.empty((len(order), *part.shape[1:]), part.dtype) for part in self.staged)  # type: ignore[assignment]
+        assert self._ordered is not None
+        for part, target in zip(self.staged, self._ordered, strict=True):
+            np.take(part, order, axis=0, out=target, mode="clip")
+        history = self.model.fit(*self._ordered, batch_size=self.training.batch_size, shuffle=False, verbose=0)
+        return float(history.history["loss"][0])
+
+    @abstractmethod
+    def tuned_epoch(self, order: NDArray[np.int64]) -> float:
+        """``train_epoch`` of the tuned track."""
+
+    def reconstruct(self, noisy: Array) -> Array:
+        import keras
+
+        noisy = np.asarray(noisy, self.setting.precision)
+        if self.track == "tuned":
+            return self.tuned_reconstruct(noisy)
+        if len(noisy) <= self.training.batch_size:
+            output = self.model(keras.ops.convert_to_tensor(noisy), training=False)
+        else:
+            output = keras.ops.convert_to_tensor(
+                self.model.predict(noisy, batch_size=self.training.batch_size, verbose=0)
+            )
+        return self._images(output)
+
+    @abstractmethod
+    def tuned_reconstruct(self, noisy: Array) -> Array:
+        """``reconstruct`` of the tuned track."""
+
+    def _images(self, output: Any) -> Array:
+        """What the model gives -> images in [0, 1], NumPy."""
+        import keras
+
+        return np.array(keras.ops.convert_to_numpy(keras.ops.sigmoid(output) if self.ends_in_logits else output))
+
+    def encode(self, images: Array) -> Array:
+        codes = self.encoder.predict(
+            np.asarray(images, self.setting.precision), batch_size=self.training.batch_size, verbose=0
+        )
+        return np.asarray(codes).reshape(len(images), -1)
+
+    def gradients(self, noisy: Array, clean: Array) -> Gradients:
+        import keras
+
+        kept = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.model.non_trainable_variables]
+        output, loss, gradients = self.differentiate(
+            np.asarray(noisy, self.setting.precision), np.asarray(clean, self.setting.precision)
+        )
+        for variable, value in zip(self.model.non_trainable_variables, kept, strict=True):
+            variable.assign(value)  # the forward pass moved the statistics
+        named = dict(zip(self.trainable_names(), gradients, strict=True))
+        return Gradients(self._images(keras.ops.convert_to_tensor(output)), loss, named)
+
+    @abstractmethod
+    def differentiate(self, noisy: Array, clean: Array) -> tuple[Array, float, list[Array]]:
+        """(output in training mode, loss, gradients of the trainable variables), by the engine's own differentiation."""
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    match node.layer:
+        case Dense() | Conv2D() | Conv2DTranspose():
+            return _PLAIN
+        case BatchNorm():
+            return _NORMALISED
+    return ()
+
+
+def _layer(node: Node, ends_in_logits: bool) -> Any:
+    """The Keras layer; ``ends_in_logits`` leaves the sigmoid out."""
+    from keras import layers as k
+
+    name = node.name.replace(".", "_")
+    layer = node.layer
+    activation = getattr(layer, "activation", None)
+    if activation == "sigmoid" and ends_in_logits:
+        activation = None
+    match layer:
+        case Flatten():
+            return k.Flatten(name=name)
+        case Reshape(shape=shape):
+            return k.Reshape(shape, name=name)
+        case Dense(units=units):
+            return k.Dense(units, activation=activation, name=name)
+        case Conv2D(filters=filters, kernel=size, stride=stride, padding=padding):
+            return k.Conv2D(filters, size, stride, padding, activation=activation, name=name)
+        case Conv2DTranspose(filters=filters, kernel=size, stride=stride, padding=padding):
+            return k.Conv2DTranspose(filters, size, stride, padding, activation=activation, name=name)
+        case MaxPool2D(size=size, padding=padding):
+            return k.MaxPooling2D(size, padding=padding, name=name)
+        case UpSampling2D(size=size):
+            return k.UpSampling2D(size, name=name)
+        case Crop2D(height=height, width=width):
+            h, w, _ = node.input_shape
+            return k.Cropping2D(((0, h - height), (0, w - width)), name=name)
+        case BatchNorm(momentum=momentum, epsilon=epsilon):
+            return k.BatchNormalization(momentum=momentum, epsilon=epsilon, name=name)
+        case LeakyReLU(slope=slope):
+            return k.LeakyReLU(slope, name=name)
+    raise TypeError(f"not a layer: {layer!r}")
+
+
+def make_optimizer(optimizer: Optimizer, precision: str) -> keras.optimizers.Optimizer:
+    """Keras' own formulas are the specification's; only float64 needs help (see :func:`_float64_remedies`)."""
+    import keras
+
+    # On TensorFlow a Python float is taken through float32 first (0.9 becomes 0.8999999761...); np.float64 is not.
+    exact: Any = np.float64 if precision == "float64" else float
+    match optimizer:
+        case Adam(learning_rate=rate, beta1=beta1, beta2=beta2, epsilon=epsilon):
+            return keras.optimizers.Adam(rate, beta_1=exact(beta1), beta_2=exact(beta2), epsilon=epsilon)
+        case Adadelta(learning_rate=rate, rho=rho, epsilon=epsilon):
+            return keras.optimizers.Adadelta(rate, rho=rho, epsilon=epsilon)
+        case SGD(learning_rate=rate, momentum=momentum):
+            return keras.optimizers.SGD(rate, momentum=exact(momentum))
+    raise TypeError(f"not an optimizer: {optimizer!r}")
+
+
+def _float64_remedies() -> tuple[str, ...]:
+    """Mend what keeps Keras 3 from computing in float64 when it was asked to; returns what was needed.
+
+    These touch private names, so each is tried only where it is there, and float64 is for certificates alone.
+    """
+    import keras
+
+    needed = []
+    try:
+        # The promotion table maps float64 to float32 off TensorFlow: ops.mean, ops.var, batch normalisation.
+        from keras.src.backend.common import dtypes
+
+        if dtypes.BIT64_TO_BIT32_DTYPE.get("float64") == "float32":
+            dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+            needed.append("promotion table")
+    except (ImportError, AttributeError):
+        pass
+    if keras.backend.backend() == "torch":
+        try:
+            # torch's float64 convolution backward fails for a channels-last kernel with one output channel.
+            import keras.src.backend.torch.nn as torch_nn
+
+            torch_nn._maybe_convert_to_channels_last = lambda tensor: tensor.contiguous()
+            needed.append("contiguous kernels")
+        except (ImportError, AttributeError):
+            pass
+    return tuple(needed)

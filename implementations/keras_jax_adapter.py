@@ -1,0 +1,180 @@
+"""Keras on JAX; see :mod:`implementations.keras_adapter` for the idiomatic track.
+
+tuned
+    Keras' stateless calls in one compiled program an epoch: a loop over gathered batches with donated state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from implementations.adapter import Device, Setting
+from implementations.architecture import Architecture
+from implementations.keras_adapter import KerasAdapter
+from implementations.parameters import Array, Weights
+
+
+class KerasJax(KerasAdapter):
+    """The backend ``keras[jax]``."""
+
+    name = "keras[jax]"
+    engine = "jax"
+    packages = ("keras", "jax", "jaxlib")
+
+    @classmethod
+    def environment(cls, setting: Setting) -> dict[str, str]:
+        # JAX has no setting for the number of threads on CPU: it takes the cores that the process may use, which
+        # the harness limits before the import.
+        return super().environment(setting) | {
+            "JAX_PLATFORMS": "cpu" if setting.device == "cpu" else setting.device,
+            "JAX_ENABLE_X64": "true" if setting.precision == "float64" else "false",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            # TF32 would be another arithmetic than the one that is certified.
+            "NVIDIA_TF32_OVERRIDE": "0",
+        }
+
+    def configure_engine(self, setting: Setting) -> None:
+        import jax
+
+        jax.config.update("jax_enable_x64", setting.precision == "float64")
+
+    def availability(self, device: Device) -> str | None:
+        import jax
+
+        try:
+            found = jax.devices("gpu" if device == "cuda" else device)
+        except RuntimeError as error:
+            return f"jax {jax.__version__} has no {device} device: {str(error).splitlines()[0]}"
+        return None if found else f"jax {jax.__version__} has no {device} device"
+
+    def engine_versions(self) -> dict[str, str]:
+        import jax
+        import jaxlib
+
+        facts = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        if self.setting.device == "cuda":
+            facts["device"] = jax.devices()[0].device_kind
+        return facts
+
+    def build_tuned(self, architecture: Architecture) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        model, loss, optimizer, batch_size = self.model, self.loss, self.optimizer, self.training.batch_size
+
+        def loss_of(trainable: Any, other: Any, noisy: Any, clean: Any) -> Any:
+            output, other = model.stateless_call(trainable, other, noisy, training=True)
+            return loss(clean, output), other
+
+        differentiate = jax.value_and_grad(loss_of, has_aux=True)
+
+        def step(state: Any, noisy: Any, clean: Any) -> Any:
+            trainable, other, moments = state
+            (value, other), gradients = differentiate(trainable, other, noisy, clean)
+            trainable, moments = optimizer.stateless_apply(moments, gradients, trainable)
+            return value, (trainable, other, moments)
+
+        def epoch(state: Any, noisy: Any, clean: Any, order: Any, batches: Any) -> Any:
+            def body(index: Any, carry: Any) -> Any:
+                total, state = carry
+                rows = jax.lax.dynamic_slice_in_dim(order, index * batch_size, batch_size)
+                value, state = step(state, noisy[rows], clean[rows])
+                return total + value, state
+
+            return jax.lax.fori_loop(0, batches, body, (jnp.zeros((), noisy.dtype), state))
+
+        def forward(trainable: Any, other: Any, noisy: Any) -> Any:
+            output, _ = model.stateless_call(trainable, other, noisy, training=False)
+            return jax.nn.sigmoid(output) if self.ends_in_logits else output
+
+        self._epoch = jax.jit(epoch, donate_argnums=0)
+        self._step = jax.jit(step, donate_argnums=0)
+        self._forward = jax.jit(forward)
+        self._state: Any = None
+
+    def load_weights(self, weights: Weights) -> None:
+        super().load_weights(weights)
+        if self.track == "tuned":
+            import jax.numpy as jnp
+
+            # Copies, because the compiled programs consume the state that they are given.
+            self._state = tuple(
+                [jnp.array(variable.value) for variable in variables]
+                for variables in (
+                    self.model.trainable_variables,
+                    self.model.non_trainable_variables,
+                    self.optimizer.variables,
+                )
+            )
+
+    def weights(self) -> Weights:
+        if self.track == "tuned":
+            for variables, values in zip(
+                (self.model.trainable_variables, self.model.non_trainable_variables), self._state[:2], strict=True
+            ):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(np.array(value))
+        return super().weights()
+
+    def stage(self, noisy: Array, clean: Array) -> None:
+        import jax
+
+        super().stage(noisy, clean)
+        if self.track == "tuned":
+            self._tensors = tuple(jax.device_put(part) for part in self.staged)
+
+    def tuned_epoch(self, order: NDArray[np.int64]) -> float:
+        noisy, clean = self._tensors
+        size = self.training.batch_size
+        batches, rest = divmod(len(order), size)
+        total = 0.0
+        if batches:
+            # Padded to a power of two, so that epochs of other lengths do not compile anew.
+            padded = np.zeros((1 << (batches - 1).bit_length()) * size, np.int32)
+            padded[: batches * size] = order[: batches * size]
+            value, self._state = self._epoch(self._state, noisy, clean, padded, batches)
+            total += float(value) * size
+        if rest:
+            rows = order[batches * size :].astype(np.int32)
+            value, self._state = self._step(self._state, noisy[rows], clean[rows])
+            total += float(value) * rest
+        return total / len(order)
+
+    def tuned_reconstruct(self, noisy: Array) -> Array:
+        size = self.training.batch_size
+        trainable, other, _ = self._state
+        outputs = [self._forward(trainable, other, noisy[start : start + size]) for start in range(0, len(noisy), size)]
+        return np.concatenate([np.asarray(output) for output in outputs])
+
+    def encode(self, images: Array) -> Array:
+        self.weights()  # brings the model up to date
+        return super().encode(images)
+
+    def differentiate(self, noisy: Array, clean: Array) -> tuple[Array, float, list[Array]]:
+        import jax
+
+        def loss_of(trainable: Any) -> Any:
+            others = [variable.value for variable in self.model.non_trainable_variables]
+            output, _ = self.model.stateless_call(trainable, others, noisy, training=True)
+            return self.loss(clean, output), output
+
+        trainable = [variable.value for variable in self.model.trainable_variables]
+        (loss, output), gradients = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(trainable)
+        return np.array(output), float(loss), [np.array(gradient) for gradient in gradients]
+
+    def synchronize(self) -> None:
+        import jax
+
+        # Everything is enqueued in order on a device: what comes last has waited for all before it.
+        jax.block_until_ready(jax.device_put(np.zeros(()), jax.devices()[0]) + 0)
+
+    def peak_device_memory(self) -> int | None:
+        import jax
+
+        if self.setting.device == "cpu":
+            return None
+        statistics = jax.devices()[0].memory_stats() or {}
+        return int(statistics["peak_bytes_in_use"]) if "peak_bytes_in_use" in statistics else None

@@ -1,0 +1,139 @@
+"""Keras on TensorFlow; see :mod:`implementations.keras_adapter` for the idiomatic track.
+
+tuned
+    The data are tensors on the device, an epoch is one graph: a ``while`` loop over gathered batches, forward,
+    gradient and Keras' own optimizer.  XLA compiles the step of dense networks (1.2x over the plain graph on CPU);
+    on CPU it makes convolutions slower, 10 times with batch normalisation, so they stay plain there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from implementations.adapter import Device, Setting
+from implementations.architecture import Architecture
+from implementations.keras_adapter import KerasAdapter
+from implementations.parameters import Array
+
+
+class KerasTensorFlow(KerasAdapter):
+    """The backend ``keras[tensorflow]``."""
+
+    name = "keras[tensorflow]"
+    engine = "tensorflow"
+    packages = ("keras", "tensorflow")
+
+    @classmethod
+    def environment(cls, setting: Setting) -> dict[str, str]:
+        return super().environment(setting) | {
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            # TF32 would be another arithmetic than the one that is certified.
+            "NVIDIA_TF32_OVERRIDE": "0",
+        }
+
+    def configure_engine(self, setting: Setting) -> None:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(setting.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+
+    def availability(self, device: Device) -> str | None:
+        import tensorflow as tf
+
+        if device == "cuda" and not tf.config.list_physical_devices("GPU"):
+            return f"tensorflow {tf.__version__} sees no CUDA device"
+        return None if device != "mps" else "TensorFlow has no MPS device"
+
+    def engine_versions(self) -> dict[str, str]:
+        import tensorflow as tf
+
+        facts = {"tensorflow": tf.__version__}
+        if self.setting.device == "cuda":
+            details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+            built = tf.sysconfig.get_build_info()
+            facts |= {
+                "device": str(details.get("device_name")),
+                "cuda": str(built.get("cuda_version")),
+                "cudnn": str(built.get("cudnn_version")),
+            }
+        return facts
+
+    def build_tuned(self, architecture: Architecture) -> None:
+        import tensorflow as tf
+
+        model, loss, optimizer, batch_size = self.model, self.loss, self.optimizer, self.training.batch_size
+        variables = model.trainable_variables
+        compiled = self.setting.device == "cuda" or not architecture.is_convolutional
+
+        @tf.function(jit_compile=compiled, reduce_retracing=False)  # type: ignore[untyped-decorator]
+        def step(noisy: Any, clean: Any) -> Any:
+            with tf.GradientTape() as tape:
+                value = loss(clean, model(noisy, training=True))
+            optimizer.apply(tape.gradient(value, [variable.value for variable in variables]), variables)
+            return value
+
+        @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
+        def epoch(noisy: Any, clean: Any, order: Any) -> Any:
+            total = tf.zeros((), noisy.dtype)
+            for index in tf.range(tf.shape(order)[0] // batch_size):
+                rows = tf.ensure_shape(order[index * batch_size : (index + 1) * batch_size], (batch_size,))
+                total += step(tf.gather(noisy, rows), tf.gather(clean, rows))
+            return total
+
+        @tf.function(jit_compile=compiled)  # type: ignore[untyped-decorator]
+        def forward(noisy: Any) -> Any:
+            output = model(noisy, training=False)
+            return tf.sigmoid(output) if self.ends_in_logits else output
+
+        self._step, self._epoch, self._forward = step, epoch, forward
+
+    def stage(self, noisy: Array, clean: Array) -> None:
+        import tensorflow as tf
+
+        super().stage(noisy, clean)
+        if self.track == "tuned":
+            self._tensors = tuple(tf.constant(part) for part in self.staged)
+
+    def tuned_epoch(self, order: NDArray[np.int64]) -> float:
+        import tensorflow as tf
+
+        noisy, clean = self._tensors
+        size = self.training.batch_size
+        whole = len(order) // size * size
+        total = 0.0
+        if whole:
+            total += float(self._epoch(noisy, clean, tf.constant(order[:whole]))) * size
+        if rest := order[whole:].size:
+            rows = tf.constant(order[whole:])
+            total += float(self._step(tf.gather(noisy, rows), tf.gather(clean, rows))) * rest
+        return total / len(order)
+
+    def tuned_reconstruct(self, noisy: Array) -> Array:
+        size = self.training.batch_size
+        outputs = [self._forward(noisy[start : start + size]) for start in range(0, len(noisy), size)]
+        return np.concatenate([output.numpy() for output in outputs])
+
+    def differentiate(self, noisy: Array, clean: Array) -> tuple[Array, float, list[Array]]:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            output = self.model(noisy, training=True)
+            loss = self.loss(clean, output)
+        gradients = tape.gradient(loss, [variable.value for variable in self.model.trainable_variables])
+        return output.numpy(), float(loss), [np.array(tf.convert_to_tensor(gradient)) for gradient in gradients]
+
+    def synchronize(self) -> None:
+        import tensorflow as tf
+
+        if self.setting.device == "cuda":
+            tf.test.experimental.sync_devices()
+
+    def peak_device_memory(self) -> int | None:
+        import tensorflow as tf
+
+        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"]) if self.setting.device == "cuda" else None

@@ -1,0 +1,123 @@
+"""Keras on PyTorch; see :mod:`implementations.keras_adapter` for the idiomatic track.
+
+tuned
+    Keras' model in a plain PyTorch loop: data staged on the device, torch's own fused optimizer on Keras'
+    parameters instead of Keras' optimizer, no ``fit``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from implementations.adapter import Device, Setting
+from implementations.architecture import Architecture
+from implementations.keras_adapter import KerasAdapter
+from implementations.parameters import Array, Weights
+
+
+class KerasTorch(KerasAdapter):
+    """The backend ``keras[torch]``."""
+
+    name = "keras[torch]"
+    engine = "torch"
+    packages = ("keras", "torch")
+    sources = ("implementations.torch_network",)
+    devices = ("cpu", "cuda", "mps")
+
+    @classmethod
+    def environment(cls, setting: Setting) -> dict[str, str]:
+        # Keras takes the best device that it finds, unless it is told.
+        return super().environment(setting) | {"KERAS_TORCH_DEVICE": setting.device}
+
+    def configure_engine(self, setting: Setting) -> None:
+        import torch
+
+        torch.set_num_threads(setting.threads)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+    def availability(self, device: Device) -> str | None:
+        import torch
+
+        if device == "cuda" and not torch.cuda.is_available():
+            return f"torch {torch.__version__} sees no CUDA device"
+        if device == "mps" and not torch.backends.mps.is_available():
+            return f"torch {torch.__version__} has no MPS device"
+        if device == "mps" and self.setting.precision == "float64":
+            return "MPS has no float64"
+        return None
+
+    def engine_versions(self) -> dict[str, str]:
+        import torch
+
+        facts = {"torch": torch.__version__}
+        if self.setting.device == "cuda":
+            facts |= {"cuda": str(torch.version.cuda), "device": torch.cuda.get_device_name()}
+        return facts
+
+    def build_tuned(self, architecture: Architecture) -> None:
+        self._reset_torch_optimizer()
+
+    def _reset_torch_optimizer(self) -> None:
+        from implementations.torch_network import make_optimizer
+
+        parameters = [variable.value for variable in self.model.trainable_variables]
+        self._torch_optimizer = make_optimizer(self.training.optimizer, parameters, fused=self.setting.device != "mps")
+
+    def load_weights(self, weights: Weights) -> None:
+        super().load_weights(weights)
+        if self.track == "tuned":
+            self._reset_torch_optimizer()
+
+    def stage(self, noisy: Array, clean: Array) -> None:
+        import torch
+
+        super().stage(noisy, clean)
+        if self.track == "tuned":
+            self._tensors = tuple(torch.from_numpy(part).to(self.setting.device) for part in self.staged)
+
+    def tuned_epoch(self, order: NDArray[np.int64]) -> float:
+        import torch
+
+        noisy, clean = self._tensors
+        running = torch.zeros((), device=noisy.device, dtype=noisy.dtype)
+        for rows in torch.from_numpy(order).to(noisy.device).split(self.training.batch_size):
+            loss = self.loss(clean[rows], self.model(noisy[rows], training=True))
+            self._torch_optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self._torch_optimizer.step()
+            running += loss.detach() * len(rows)
+        return running.item() / len(order)
+
+    def tuned_reconstruct(self, noisy: Array) -> Array:
+        import torch
+
+        outputs = []
+        with torch.inference_mode():
+            for batch in torch.from_numpy(noisy).split(self.training.batch_size):
+                output = self.model(batch.to(self.setting.device), training=False)
+                outputs.append((torch.sigmoid(output) if self.ends_in_logits else output).cpu())
+            return torch.cat(outputs).numpy()
+
+    def differentiate(self, noisy: Array, clean: Array) -> tuple[Array, float, list[Array]]:
+        import torch
+
+        parameters = [variable.value for variable in self.model.trainable_variables]
+        output = self.model(torch.from_numpy(noisy).to(self.setting.device), training=True)
+        loss = self.loss(torch.from_numpy(clean).to(self.setting.device), output)
+        gradients = torch.autograd.grad(loss, parameters)
+        return output.detach().cpu().numpy(), loss.item(), [gradient.cpu().numpy() for gradient in gradients]
+
+    def synchronize(self) -> None:
+        import torch
+
+        if self.setting.device == "cuda":
+            torch.cuda.synchronize()
+        elif self.setting.device == "mps":
+            torch.mps.synchronize()
+
+    def peak_device_memory(self) -> int | None:
+        import torch
+
+        return int(torch.cuda.max_memory_allocated()) if self.setting.device == "cuda" else None
