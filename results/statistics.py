@@ -151,12 +151,12 @@ def warmup_blocks(series: ArrayLike) -> int:
 
 def _half_width(data: NDArray[np.float64]) -> float:
     """Half the t-interval of the mean; NaN for a single value."""
-    from scipy.stats import t  # a second of import that most users of this module never need
+    from scipy.special import stdtrit  # Student's t without the second of import that scipy.stats takes
 
     count = len(data)
     if count < 2:
         return math.nan
-    return float(t.ppf(0.5 + CONFIDENCE / 2, count - 1) * data.std(ddof=1) / math.sqrt(count))
+    return float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2) * data.std(ddof=1) / math.sqrt(count))
 
 
 def _rates(rounds: Sequence[Blocks | float]) -> NDArray[np.float64]:

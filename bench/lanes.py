@@ -1,0 +1,236 @@
+"""Jobs side by side: a few lanes, each on cores of its own, share a list of jobs and keep workers alive between them.
+
+A worker costs seconds of import, so a backend stays with the lane that has it; a lane without work of its own helps
+out with a second worker where enough is left to pay for it.  All results come out in the calling thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.cells import Cell
+from bench.process import IMPORT_TIMEOUT, REFERENCE, Worker, WorkerFailure, WorkerStopped
+from bench.records import Ended, now
+from implementations.adapter import Setting
+
+HELP_SECONDS = 8.0
+"""Work that must be left in a queue before a second worker is started for it: twice the slowest import."""
+IMPORT_ATTEMPTS = 2
+"""A backend that failed to start this often is not started again for the jobs that are left."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell and what to ask a worker of ``backend`` and ``setting`` about it."""
+
+    cell: Cell
+    verb: str
+    timeout: float
+    folder: str = ""
+    backend: str = ""
+    """Another one than the cell's: references need none."""
+
+    @property
+    def queue(self) -> tuple[str, Setting]:
+        """What a worker must be to do this job."""
+        if self.backend == REFERENCE:
+            return REFERENCE, Setting()
+        return self.cell.backend, self.cell.setting
+
+
+class Lanes:
+    """Runs ``jobs``, in their order as far as the workers allow.
+
+    ``pools``: the cores of each lane.  ``deadline`` (monotonic seconds): no job is begun that, by the mean of its
+    queue, would not be done by then.  ``cut``: where a job is stopped that still runs.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        pools: Sequence[Sequence[int]],
+        logs: Path,
+        deadline: float | None = None,
+        cut: float | None = None,
+    ) -> None:
+        self._pending = list(jobs)
+        self._pools = pools
+        self._logs = logs
+        self._deadline = deadline
+        self._cut = cut
+        self._changed = threading.Condition()
+        self._owners: dict[tuple[str, Setting], set[int]] = {}
+        self._spent: dict[tuple[str, Setting], list[float]] = {}
+        self._refused: dict[tuple[str, Setting], list[WorkerFailure]] = {}
+        self._workers: set[Worker] = set()
+        self._stopping = False
+        self._results: queue.SimpleQueue[Ended | BaseException | None] = queue.SimpleQueue()
+
+    def run(self, on_end: Callable[[Ended], None]) -> list[Job]:
+        """Do the jobs; ``on_end`` hears of each, in this thread.  Returns those left out for want of time.
+
+        On an exception here (Ctrl-C, a full disk in ``on_end``) all workers are killed before it goes on.
+        """
+        threads = [
+            threading.Thread(target=self._lane, args=(index,), name=f"lane {index}", daemon=True)
+            for index in range(min(len(self._pools), len(self._pending)))
+        ]
+        for thread in threads:
+            thread.start()
+        left = len(threads)
+        try:
+            while left:
+                result = self._results.get()
+                if isinstance(result, Ended):
+                    on_end(result)
+                elif result is None:
+                    left -= 1
+                else:
+                    raise result
+        finally:
+            self._stop()
+            for thread in threads:
+                thread.join(1.0)
+        return self._pending
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            workers = list(self._workers)
+        for worker in workers:
+            worker.stop()
+
+    def _lane(self, index: int) -> None:
+        own: dict[tuple[str, Setting], Worker] = {}
+        try:
+            while (job := self._take(index)) is not None:
+                with contextlib.suppress(WorkerStopped):
+                    self._results.put(self._do(job, own, self._pools[index]))
+                with self._changed:
+                    wanted = {pending.queue for pending in self._pending}
+                    self._changed.notify_all()
+                for key in [key for key, worker in own.items() if key not in wanted or not worker.alive]:
+                    self._close(own.pop(key))
+        except BaseException as error:
+            self._results.put(error)
+        finally:
+            for worker in own.values():
+                self._close(worker)
+            self._results.put(None)
+
+    def _take(self, lane: int) -> Job | None:
+        """The next job for this lane; waits while there may be one later, None when there will be none."""
+        with self._changed:
+            while True:
+                if self._stopping or not self._pending:
+                    return None
+                chosen = self._choose(lane)
+                if chosen is not None:
+                    self._pending.remove(chosen)
+                    self._owners.setdefault(chosen.queue, set()).add(lane)
+                    return chosen
+                if not any(self._in_time(job) for job in self._pending):
+                    return None
+                self._changed.wait(1.0)
+
+    def _choose(self, lane: int) -> Job | None:
+        queues: dict[tuple[str, Setting], list[Job]] = {}
+        for job in self._pending:
+            if self._in_time(job):
+                queues.setdefault(job.queue, []).append(job)
+        for key, jobs in queues.items():  # in the order of the jobs
+            if lane in self._owners.get(key, {lane}):
+                return jobs[0]
+        best: tuple[float, Job] | None = None
+        for key, jobs in queues.items():
+            work = self._mean(key) * len(jobs)
+            if work >= HELP_SECONDS and (best is None or work > best[0]):
+                best = work, jobs[0]
+        return best[1] if best else None
+
+    def _mean(self, key: tuple[str, Setting]) -> float:
+        spent = self._spent.get(key)
+        return sum(spent) / len(spent) if spent else 0.0
+
+    def _in_time(self, job: Job) -> bool:
+        return self._deadline is None or time.monotonic() + self._mean(job.queue) <= self._deadline
+
+    def _do(self, job: Job, own: dict[tuple[str, Setting], Worker], cpus: Sequence[int]) -> Ended:
+        started, start = now(), time.monotonic()
+        try:
+            worker = own.get(job.queue)
+            if worker is None:
+                worker = own[job.queue] = self._start(job.queue, cpus)
+                start = time.monotonic()
+            cut = self._cut is not None and start + job.timeout > self._cut
+            timeout = max(self._cut - start, 0.1) if cut and self._cut is not None else job.timeout
+            try:
+                payload = {"folder": job.folder} if job.folder else {}
+                facts = dict(worker.request(job.verb, timeout, cell=job.cell.axes(), **payload))
+            except WorkerFailure as failure:
+                if failure.status == "out_of_memory":
+                    worker.kill()  # what is left of its heap would decide over the cells behind this one
+                if failure.status == "timeout" and cut:
+                    raise WorkerFailure("skipped", "the budget ended while it ran", dead=True) from None
+                raise
+        except WorkerFailure as failure:
+            seconds = time.monotonic() - start
+            return Ended(job.cell, failure.status, failure.reason, failure.stderr, started, seconds)
+        seconds = time.monotonic() - start
+        with self._changed:
+            self._spent.setdefault(job.queue, []).append(seconds)
+        status, reason = facts.pop("status", "ok"), facts.pop("reason", None)
+        return Ended(job.cell, status, reason, worker.stderr(), started, seconds, facts)
+
+    def _start(self, key: tuple[str, Setting], cpus: Sequence[int]) -> Worker:
+        backend, setting = key
+        with self._changed:
+            refused = self._refused.setdefault(key, [])
+            if len(refused) >= IMPORT_ATTEMPTS or any(failure.status == "unsupported" for failure in refused):
+                raise refused[-1]
+        worker = Worker(backend, setting, cpus, self._logs)
+        with self._changed:
+            self._workers.add(worker)
+            stopping = self._stopping
+        if stopping:
+            worker.stop()
+        if backend == REFERENCE:
+            return worker
+        try:
+            worker.configure(IMPORT_TIMEOUT)
+        except WorkerFailure as failure:
+            self._close(worker)
+            with self._changed:
+                refused.append(failure)
+            raise
+        except BaseException:
+            self._close(worker)
+            raise
+        return worker
+
+    def _close(self, worker: Worker) -> None:
+        worker.close()
+        with self._changed:
+            self._workers.discard(worker)
+
+
+def core_pools(jobs: int | None, threads: int, *, exclusive: bool = False) -> list[list[int]]:
+    """The cores of each lane: as many lanes as whole groups of ``threads`` cores, unless ``jobs`` says otherwise.
+
+    ``exclusive``: one lane by default, for devices that can not be shared.
+    """
+    from bench.machine import cores
+    from bench.process import distinct_cores
+
+    available = distinct_cores()
+    lanes = jobs or (1 if exclusive else max(cores() // threads, 1))
+    width = min(threads, len(available))
+    return [[available[(lane * width + i) % len(available)] for i in range(width)] for lane in range(lanes)]

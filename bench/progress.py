@@ -1,0 +1,164 @@
+"""What a person sees while a run goes on: a line for each cell, how far it is, and when it will be done.
+
+Nothing is drawn by a thread: the screen changes between requests only, never beside a measurement.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
+from results.schema import Record
+
+if TYPE_CHECKING:
+    import rich.progress
+
+
+@dataclass
+class _Phase:
+    cells: int
+    expected: float
+    done: int = 0
+    began: float | None = None
+
+    def remaining(self, moment: float) -> float:
+        """Seconds, by the pace of this phase once there is one."""
+        if self.began is None or not self.done:
+            return self.expected
+        return (moment - self.began) / self.done * (self.cells - self.done)
+
+
+class Progress:
+    """Counts the cells of ``phases`` (name -> number of cells, expected seconds), which come one after another.
+
+    On a terminal a bar stands below the lines.  ``enabled=False`` keeps it silent.
+    """
+
+    def __init__(
+        self, phases: Mapping[str, tuple[int, float]], *, enabled: bool = True, stream: TextIO | None = None
+    ) -> None:
+        self._phases = {name: _Phase(cells, expected) for name, (cells, expected) in phases.items()}
+        self._total = sum(phase.cells for phase in self._phases.values())
+        self._done = 0
+        self._enabled = enabled
+        self._stream = stream or sys.stderr
+        self._bar: rich.progress.Progress | None = None
+        self._task: Any = None
+        if enabled and self._stream.isatty():
+            self._open_bar()
+
+    def _open_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._bar = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("ETA {task.fields[eta]}"),
+            TextColumn("{task.description}", markup=False),
+            console=Console(file=self._stream),
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=self._total, eta="?")
+        self._bar.start()
+
+    def begin(self, phase: str) -> None:
+        """The first cell of ``phase`` is about to start."""
+        self._phases[phase].began = time.monotonic()
+
+    def cell(self, phase: str, record: Record) -> None:
+        """A cell of ``phase`` has left ``record``."""
+        self._phases[phase].done += 1
+        self._done += 1
+        width = len(str(self._total))
+        left = f"[{self._done:>{width}}/{self._total}]"
+        self.line(f"{left} {describe(record)}   ETA {duration(self.remaining())}")
+
+    def remaining(self) -> float:
+        """Seconds until all is done, as far as one can tell."""
+        moment = time.monotonic()
+        return sum(phase.remaining(moment) for phase in self._phases.values() if phase.done < phase.cells)
+
+    def step(self, text: str) -> None:
+        """What goes on now; only a terminal shows it."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, eta=duration(self.remaining()), description=text)
+            self._bar.refresh()
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        if not self._enabled:
+            return
+        if self._bar is None:
+            print(text, file=self._stream, flush=True)
+            return
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.step("")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def describe(record: Record) -> str:
+    """One line for a record: what was done, what came out, how long it took."""
+    cell = record["cell"]
+    words = [record["kind"], cell["backend"]]
+    if record["kind"] != "trial":
+        words.append(cell["track"])
+    words += [name for name in (cell["device"], cell["precision"]) if name not in ("cpu", "float32")]
+    words.append(cell["architecture"])
+    if cell["latent"] is not None:
+        words.append(f"latent={cell['latent']}")
+    if record["kind"] == "trial":
+        words += [cell["corruption"]]
+    words.append(cell["loss"])
+    text = f"{' '.join(words)}  {_outcome(record)}"
+    return f"{text}  {record['seconds']:.1f} s" if record["seconds"] else text
+
+
+def _outcome(record: Record) -> str:
+    metrics = record.get("metrics", {})
+    if record["status"] != "ok":
+        return f"{record['status']}: {record['reason']}"
+    if record["kind"] == "trial":
+        return f"psnr {metrics['psnr']:.1f} dB ({metrics['psnr_gain']:+.1f})"
+    if record["kind"] == "certificate":
+        return f"ok, at {100 * metrics.get('worst_ratio', 0):.2g} % of the tolerances"
+    rate = metrics["train_samples_per_second"]
+    text = f"{rate:,.0f} samples/s"
+    if "train_samples_per_second_high" in metrics:
+        spread = metrics["train_samples_per_second_high"] - metrics["train_samples_per_second_low"]
+        text += f" (±{50 * spread / rate:.1f} %)"
+    if "latency_seconds" in metrics:
+        text += f", latency {1e3 * metrics['latency_seconds']:.2f} ms"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """45s, 1m20s, 2h05m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def phase_of(cell: Cell) -> str:
+    """The phase in which cells of this kind are run."""
+    names: dict[type[Cell], str] = {CertificateCell: "certificates", TrialCell: "trials", TimingCell: "sessions"}
+    return names[type(cell)]

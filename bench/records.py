@@ -1,0 +1,65 @@
+"""Making records: what a cell left behind, in the form that results/record.schema.json describes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
+from results.schema import SCHEMA_VERSION, Kind, Record, Status
+
+_KINDS: dict[type[Cell], Kind] = {CertificateCell: "certificate", TrialCell: "trial", TimingCell: "timing"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one cell ended.  ``facts``: the parts of a record that only its kind has, and metrics and hashes."""
+
+    cell: Cell
+    status: Status
+    reason: str | None = None
+    stderr: str = ""
+    started: str = ""
+    seconds: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def now() -> str:
+    """This moment as records have it: ISO 8601, UTC, with milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def kind_of(cell: Cell) -> Kind:
+    return _KINDS[type(cell)]
+
+
+def identity(cell: Cell, fingerprint: str) -> str:
+    """The id of the record of ``cell`` under these versions."""
+    return f"{cell.key()}-{fingerprint}"
+
+
+def make_record(ended: Ended, fingerprint: str, environment: str) -> Record:
+    """A record that the journal accepts.  Empty parts are left out, and metrics that are no finite number."""
+    record: Record = {
+        "schema": SCHEMA_VERSION,
+        "id": identity(ended.cell, fingerprint),
+        "kind": kind_of(ended.cell),
+        "cell": ended.cell.axes(),
+        "fingerprint": fingerprint,
+        "environment": environment,
+        "status": ended.status,
+        "reason": None if ended.status == "ok" else ended.reason or "no reason was given",
+        # Kept for failures alone: a library's chatter says nothing about a cell that went well.
+        "stderr": None if ended.status == "ok" else ended.stderr or None,
+        "started": ended.started or now(),
+        "seconds": max(ended.seconds, 0.0),
+    }
+    for name, part in ended.facts.items():
+        if name == "metrics":
+            part = {metric: value for metric, value in part.items() if value is not None and math.isfinite(value)}
+        if part:
+            record[name] = part
+    return record

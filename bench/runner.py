@@ -1,0 +1,353 @@
+"""A run: plan -> certificates -> trials -> timing sessions -> records; resumable, within a budget, interruptible.
+
+The journal alone says what is done.  A cell is pending unless a record with its id (cell and fingerprint) stands
+there: so a run that was killed goes on where it stopped, and a cell whose versions have changed is run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench import machine
+from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
+from bench.certifying import run_certificates
+from bench.lanes import Job, Lanes, core_pools
+from bench.plan import Plan, Session, certificate_for, estimate
+from bench.process import distinct_cores
+from bench.progress import Progress, duration
+from bench.records import Ended, identity, make_record, now
+from bench.sessions import SessionRun
+from results.journal import Journal, JournalError, read_run_file, write_run_file
+from results.schema import SCHEMA_VERSION, Record
+
+AnyCell = TypeVar("AnyCell", bound=Cell)
+
+TRIAL_TIMEOUT = 600.0
+"""Seconds that a trial may take whatever it trains: imports, compilation, data, scoring ..."""
+SLOWEST_WORK = 1e9
+"""... and FLOP/s below which training counts as hanging: a twentieth of the slowest backend seen on one core."""
+CERTIFICATE_SHARE, TRIAL_SHARE = 0.35, 0.6
+"""Of a budget: at most this for certificates, and of the rest this for trials; what a phase leaves, the next has."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """``budget`` and ``timeout`` (of one cell) in seconds; ``jobs``: workers side by side, None: as cores allow."""
+
+    jobs: int | None = None
+    budget: float | None = None
+    fresh: bool = False
+    retry_failed: bool = False
+    timeout: float | None = None
+    use_cache: bool = True
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``counts``: cells of the plan by status, those done before included.  ``skipped``: why, and how many.
+    ``ran``: cells that this call has run.  ``notes``: what a person should know."""
+
+    counts: dict[str, int]
+    seconds: float
+    skipped: dict[str, int] = field(default_factory=dict)
+    interrupted: bool = False
+    ran: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def run(plan: Plan, folder: Path, options: Options | None = None) -> Outcome:
+    """Run what is pending of ``plan`` in ``folder``.  Ctrl-C ends it cleanly (``interrupted``).
+
+    JournalError if another run is writing there, or if the journal is broken.
+    """
+    options = options or Options()
+    folder = Path(folder)
+    notes: list[str] = []
+    if options.fresh:
+        moved = _move_aside(folder)
+        notes += [f"the previous run was kept as {moved}"] if moved else []
+    with Journal(folder) as journal:
+        if journal.recovered:
+            notes.append(journal.recovered)
+        return _Run(plan, folder, journal, options, notes).run()
+
+
+class _Run:
+    """One call of :func:`run`."""
+
+    def __init__(self, plan: Plan, folder: Path, journal: Journal, options: Options, notes: list[str]) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.journal = journal
+        self.options = options
+        self.notes = notes
+        self.logs = folder / "logs"
+        self.start = time.monotonic()
+        self.end = None if options.budget is None else self.start + options.budget
+        facts = machine.environment()
+        self.environment = machine.environment_id(facts)
+        self.latest: dict[str, Record] = {record["id"]: record for record in journal.records}
+        self.ran = 0
+        self.about = self._about(facts)
+        write_run_file(folder, self.about)
+
+        self.certificates = self._pending(plan.certificates)
+        self.trials = self._pending(plan.trials)
+        self.sessions = [(s, cells) for s in plan.sessions if (cells := self._pending(s.cells))]
+        self.progress = self._progress()
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        interrupted = False
+        with self.progress:
+            for note in self.notes:
+                self.progress.line(note)
+            try:
+                self._unsupported()
+                self._certify()
+                self._try()
+                self._time()
+            except KeyboardInterrupt:
+                interrupted = True
+        counts = Counter(self._status(cell) for cell in self._planned())
+        counts.pop("", None)
+        records = filter(None, map(self._record, self._planned()))
+        skipped = Counter(str(record["reason"]) for record in records if record["status"] == "skipped")
+        if not interrupted:
+            self.about["finished"] = now()
+        write_run_file(self.folder, self.about)
+        return Outcome(
+            counts=dict(counts),
+            seconds=time.monotonic() - self.start,
+            skipped=dict(skipped),
+            interrupted=interrupted,
+            ran=self.ran,
+            notes=tuple(self.notes),
+        )
+
+    def _unsupported(self) -> None:
+        for cell, reason in self.plan.unsupported:
+            if self._is_pending(cell):
+                self._keep(Ended(cell, "unsupported", reason))
+
+    def _certify(self) -> None:
+        if not self.certificates:
+            return
+        self.progress.begin("certificates")
+        # In the order in which trials will want them: a budget that ends here has then proved what comes first.
+        wanted = [certificate_for(cell) for cell in self.plan.trials]
+        rank = {cell: place for place, cell in reversed(list(enumerate(wanted)))}
+        ordered = sorted(self.certificates, key=lambda cell: rank.get(cell, len(wanted)))
+        if self.end is None:  # without a budget the workers decide: one backend after another
+            ordered = sorted(ordered, key=lambda cell: (cell.backend, str(cell.setting)))
+        later = bool(self.trials or self.sessions)
+        run_certificates(
+            ordered,
+            jobs=self.options.jobs,
+            use_cache=self.options.use_cache,
+            on_result=lambda record: self._append(record, "certificates"),
+            logs=self.logs,
+            environment=self.environment,
+            timeout=self.options.timeout,
+            deadline=self._share(CERTIFICATE_SHARE if later else 1.0),
+            cut=self.end,
+        )
+        self._skip(self.certificates, "certificates", "the budget ended before its certificate")
+
+    def _try(self) -> None:
+        if not self.trials:
+            return
+        self.progress.begin("trials")
+        trials = self._certified(self.trials, "trials")
+        if self.end is None:
+            # Equal builds behind each other, for compiled ones cost seconds; and equal data, for noise is kept.
+            trials = sorted(trials, key=_build_order)
+        jobs = [Job(cell, "trial", self._trial_timeout(cell), str(self.folder)) for cell in trials]
+        threads = max((cell.threads for cell in trials), default=1)
+        pools = core_pools(self.options.jobs, threads, exclusive=any(cell.device != "cpu" for cell in trials))
+        deadline = self._share(TRIAL_SHARE if self.sessions else 1.0)
+        Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end).run(
+            lambda ended: self._keep(ended, "trials")
+        )
+        self._skip(trials, "trials", f"the budget of {duration(self.options.budget or 0)} ended before it")
+
+    def _trial_timeout(self, cell: TrialCell) -> float:
+        network = cell.make_architecture()
+        work = (network.forward_flops() + network.backward_flops()) * (cell.train or 60_000) * cell.epochs
+        return self.options.timeout or TRIAL_TIMEOUT + work / SLOWEST_WORK
+
+    def _time(self) -> None:
+        if not self.sessions:
+            return
+        self.progress.begin("sessions")
+        left = len(self.sessions)
+        pace: list[float] = []
+        for session, pending in self.sessions:
+            cells = self._certified(pending, "sessions")
+            stop_at = None
+            if self.end is not None:
+                remaining = self.end - time.monotonic()
+                stop_at = time.monotonic() + remaining / left
+                # A first round can not be cut short: it is begun only if one like those before would end in time.
+                if remaining <= (max(pace) if pace else 0.0):
+                    self._skip(cells, "sessions", f"the budget of {duration(self.options.budget or 0)} ended before it")
+                    cells = []
+            left -= 1
+            if cells:
+                pace.append(self._session(session, cells, stop_at))
+
+    def _session(self, session: Session, cells: Sequence[TimingCell], stop_at: float | None) -> float:
+        """Returns the seconds of one round."""
+        start = time.monotonic()
+        part = Session(
+            tuple(cells), session.rounds, session.blocks, session.block_seconds, session.inference, session.latency
+        )
+        cpus = distinct_cores()[: cells[0].threads]
+        measured = SessionRun(
+            part,
+            logs=self.logs,
+            cpus=cpus,
+            timeout=self.options.timeout,
+            stop_at=stop_at,
+            on_step=lambda text: self.progress.step(f"timing {cells[0].architecture}, {text}"),
+        ).run()
+        for ended in measured:
+            self._keep(ended, "sessions")
+        rounds = max((len(ended.facts["samples"]["rounds"]) for ended in measured), default=1)
+        return (time.monotonic() - start) / max(rounds, 1)
+
+    # -- what is done and what is not ----------------------------------------------------------------------------
+
+    def _record(self, cell: Cell) -> Record | None:
+        return self.latest.get(identity(cell, machine.fingerprint(cell.backend, cell.device)))
+
+    def _status(self, cell: Cell) -> str:
+        record = self._record(cell)
+        return record["status"] if record else ""
+
+    def _is_pending(self, cell: Cell) -> bool:
+        status = self._status(cell)
+        return status in ("", "skipped") or (self.options.retry_failed and status != "ok")
+
+    def _pending(self, cells: Iterable[AnyCell]) -> list[AnyCell]:
+        return [cell for cell in dict.fromkeys(cells) if self._is_pending(cell)]
+
+    def _planned(self) -> list[Cell]:
+        cells: list[Cell] = [*self.plan.certificates, *self.plan.trials]
+        cells += [cell for session in self.plan.sessions for cell in session.cells]
+        return list(dict.fromkeys([*cells, *(cell for cell, _ in self.plan.unsupported)]))
+
+    def _certified(self, cells: Sequence[AnyCell], phase: str) -> list[AnyCell]:
+        """The cells whose certificate is ok; the others get their record here: nothing unproved is run."""
+        good = []
+        for cell in cells:
+            certificate = self._record(certificate_for(cell))
+            status = certificate["status"] if certificate else "skipped"
+            if status == "ok":
+                good.append(cell)
+            elif status == "unsupported":
+                self._keep(Ended(cell, "unsupported", certificate["reason"] if certificate else None), phase)
+            elif status == "skipped":
+                reason = certificate["reason"] if certificate else "no certificate was planned for it"
+                self._skip([cell], phase, reason)
+            else:
+                reason = str(certificate["reason"]) if certificate else ""
+                reason = reason if status == "parity_failed" else f"its certificate ended as {status}: {reason}"
+                self._keep(Ended(cell, "parity_failed", reason), phase)
+        return good
+
+    def _skip(self, cells: Sequence[Cell], phase: str, reason: str) -> None:
+        """Say so for those of ``cells`` that have not been run; once is enough."""
+        for cell in cells:
+            if self._status(cell) == "":
+                self._keep(Ended(cell, "skipped", reason), phase)
+
+    def _share(self, part: float) -> float | None:
+        """When a phase must end that may have this part of the time that is left."""
+        moment = time.monotonic()
+        return None if self.end is None else moment + part * (self.end - moment)
+
+    # -- what is kept --------------------------------------------------------------------------------------------
+
+    def _keep(self, ended: Ended, phase: str | None = None) -> None:
+        fingerprint = machine.fingerprint(ended.cell.backend, ended.cell.device)
+        self._append(make_record(ended, fingerprint, self.environment), phase)
+
+    def _append(self, record: Record, phase: str | None) -> None:
+        self.journal.append(record, supersede=True)
+        self.latest[record["id"]] = record
+        self.ran += record["status"] not in ("skipped", "unsupported")
+        if phase:
+            self.progress.cell(phase, record)
+
+    def _about(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """run.json, with what earlier calls have put there."""
+        import sys
+
+        try:
+            before = read_run_file(self.folder)
+        except JournalError:
+            before = {}
+        unsupported = [cell for cell, _ in self.plan.unsupported]
+        timing = [cell for session in self.plan.sessions for cell in session.cells]
+        planned: dict[str, list[Cell]] = {
+            "certificate": [*self.plan.certificates, *(c for c in unsupported if isinstance(c, CertificateCell))],
+            "trial": [*self.plan.trials, *(c for c in unsupported if isinstance(c, TrialCell))],
+            "timing": [*timing, *(c for c in unsupported if isinstance(c, TimingCell))],
+        }
+        return {
+            "schema": SCHEMA_VERSION,
+            "name": self.plan.name,
+            "description": self.plan.description,
+            "created": before.get("created") or now(),
+            "command": " ".join(["daebench", *sys.argv[1:]]),
+            "sweep": self.plan.sweep,
+            "environments": {**before.get("environments", {}), self.environment: facts},
+            "planned": {kind: len(set(cells)) for kind, cells in planned.items()},
+            "finished": None,
+            "notes": [*before.get("notes", []), *self.notes],
+        }
+
+    def _progress(self) -> Progress:
+        from bench.machine import cores
+
+        expected = estimate(self.plan, self.options.jobs or cores())
+
+        def scaled(seconds: float, cells: int, planned: int) -> tuple[int, float]:
+            return cells, seconds * cells / max(planned, 1)
+
+        timed = sum(len(cells) for _, cells in self.sessions)
+        phases = {
+            "certificates": scaled(expected.certificates, len(self.certificates), len(self.plan.certificates)),
+            "trials": scaled(expected.trials, len(self.trials), len(self.plan.trials)),
+            "sessions": scaled(expected.sessions, timed, sum(len(s.cells) for s in self.plan.sessions)),
+        }
+        return Progress(phases, enabled=self.options.progress)
+
+
+def _build_order(cell: TrialCell) -> tuple[Any, ...]:
+    build = (cell.architecture, cell.latent or 0, cell.height, cell.channels, cell.loss, cell.optimizer)
+    data = (cell.dataset, cell.train or 0, cell.corruption, cell.clip, cell.seed)
+    return (cell.backend, str(cell.setting), build, cell.batch_size, cell.learning_rate or 0.0, data)
+
+
+def _move_aside(folder: Path) -> Path | None:
+    """Rename a run folder; its new name, or None if there is no run in it.  JournalError if it is being written."""
+    if not (folder / "records.jsonl").exists():
+        return None
+    Journal(folder).close()  # refuses while another run holds the lock
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    target = folder.with_name(f"{folder.name}.{stamp}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = folder.with_name(f"{folder.name}.{stamp}-{number}")
+    return folder.rename(target)

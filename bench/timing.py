@@ -1,0 +1,158 @@
+"""The worker's side of a timing session: prepare a workload, run one block of it, tell the memory.
+
+Which block of which process comes next is decided by :mod:`bench.sessions`.  A block is a number of calls of one
+verb between two readings of the clock, closed by ``synchronize()``, with the garbage collector off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import memory
+from bench.cells import TimingCell
+from implementations import counter, parameters
+from implementations.adapter import Adapter, Precision
+from implementations.architecture import Architecture
+
+BlockKind = Literal["train", "inference", "latency"]
+
+SEED = 0
+"""Speed does not depend on the values of noise and weights; they only must be ordinary."""
+WORK_PER_SECOND = {"cpu": 60e9, "cuda": 2e12, "mps": 5e11}
+"""FLOP/s (for each thread on a CPU) by which the staged samples are sized, so that an epoch takes about one block:
+the middle of what PyTorch and TensorFlow reach on one core; a tuned GPU reaches more and runs several epochs."""
+MINIMUM_BATCHES = 8
+"""An epoch of fewer steps would measure what is done once per epoch, not training."""
+MAXIMUM_SAMPLES = 60_000
+"""The size of MNIST."""
+LATENCY_CALLS = (5, 50)
+"""Fewest and most single images timed in a block."""
+CALIBRATION_SHARE = 0.5
+"""A trial run of a block counts as long enough to extrapolate from at this share of the wanted length."""
+MAXIMUM_REPEATS = 100_000
+
+
+def staged_samples(architecture: Architecture, batch_size: int, device: str, threads: int, block_seconds: float) -> int:
+    """How many samples an epoch of a timing session has: whole batches, the same for every contestant."""
+    flops = architecture.forward_flops() + architecture.backward_flops()
+    speed = WORK_PER_SECOND[device] * (threads if device == "cpu" else 1)
+    wanted = min(speed * block_seconds / max(flops, 1), MAXIMUM_SAMPLES)
+    return max(MINIMUM_BATCHES, math.floor(wanted / batch_size)) * batch_size
+
+
+class TimingBench:
+    """One contestant's process.  ``rss_after_import``: bytes, what peak memory is counted from."""
+
+    def __init__(self, adapter: Adapter, precision: Precision, rss_after_import: int) -> None:
+        self.adapter = adapter
+        self.dtype = np.dtype(precision)
+        self.rss_after_import = rss_after_import
+        self.images: NDArray[Any] = np.empty((0, 0, 0, 0))
+        self.epoch = 0
+
+    def prepare(self, cell: TimingCell, samples: int, measure_memory: bool) -> dict[str, Any]:
+        """Build, load, stage and take the first step, each timed.  ``measure_memory``: start the peak from here."""
+        if measure_memory:
+            memory.reset_peak()
+        architecture, training = cell.make_architecture(), cell.make_training()
+        noisy = counter.uniform((samples, *architecture.input_shape), "timing", "noisy").astype(self.dtype)
+        clean = counter.uniform((samples, *architecture.input_shape), "timing", "clean").astype(self.dtype)
+        weights = parameters.initialise(architecture, SEED)
+        self.images, self.epoch = noisy, 0
+        with _undisturbed():
+            build = self._timed(lambda: self.adapter.build(architecture, training, cell.track))
+            self.adapter.load_weights(weights)
+            staging = self._timed(lambda: self.adapter.stage(noisy, clean))
+            order = np.arange(min(cell.batch_size, samples), dtype=np.int64)
+            first = self._timed(lambda: self.adapter.train_epoch(order))
+        return {"build_seconds": build, "staging_seconds": staging, "first_step_seconds": first}
+
+    def calibrate(self, kind: BlockKind, seconds: float) -> dict[str, Any]:
+        """How many repeats make a block of about ``seconds``; ``blocks`` are the pairs [samples, seconds] it took.
+
+        Doubling, until one run is long enough to extrapolate from; what is compiled at the first call of a new
+        shape is compiled here.
+        """
+        blocks: list[list[float]] = []
+        repeats = 1
+        self.block(kind, 1)
+        while True:
+            done, taken = self._total(kind, self.block(kind, repeats))
+            blocks.append([done, taken])
+            if taken >= CALIBRATION_SHARE * seconds or repeats >= MAXIMUM_REPEATS:
+                break
+            repeats *= 2
+        wanted = max(1, round(repeats * seconds / max(taken, 1e-9)))
+        if kind == "latency":
+            low, high = LATENCY_CALLS
+            wanted = min(max(wanted, low), high)
+        return {"repeats": min(wanted, MAXIMUM_REPEATS), "blocks": blocks}
+
+    def _total(self, kind: BlockKind, result: dict[str, Any]) -> tuple[int, float]:
+        if kind == "latency":
+            return len(result["latency"]), sum(result["latency"])
+        return result["samples"], result["seconds"]
+
+    def block(self, kind: BlockKind, repeats: int) -> dict[str, Any]:
+        """``repeats`` epochs of training or passes of inference: ``samples`` and ``seconds``; or as many single
+        images, each on its own clock: ``latency``, seconds."""
+        count = len(self.images)
+        if kind == "latency":
+            return {"latency": self._latencies(repeats)}
+        if kind == "train":
+            orders = [counter.permutation(count, "order", SEED, self.epoch + i) for i in range(min(repeats, 16))]
+            self.epoch += repeats
+
+            def work() -> None:
+                for i in range(repeats):
+                    self.adapter.train_epoch(orders[i % len(orders)])
+        else:
+
+            def work() -> None:
+                for _ in range(repeats):
+                    self.adapter.reconstruct(self.images)
+
+        with _undisturbed():
+            return {"samples": count * repeats, "seconds": self._timed(work)}
+
+    def _latencies(self, calls: int) -> list[float]:
+        reconstruct, count = self.adapter.reconstruct, len(self.images)
+        images = [self.images[i % count : i % count + 1] for i in range(calls)]
+        with _undisturbed():
+            return [self._timed(partial(reconstruct, image)) for image in images]
+
+    def memory(self) -> dict[str, Any]:
+        """``peak_memory_bytes`` above the bare import (the harness's own copies of the staged images included, the
+        same for every backend), and ``peak_device_bytes`` or None."""
+        return {
+            "peak_memory_bytes": max(memory.peak_resident_bytes() - self.rss_after_import, 0),
+            "peak_device_bytes": self.adapter.peak_device_memory(),
+        }
+
+    def _timed(self, work: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        work()
+        self.adapter.synchronize()
+        return time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Without a garbage collection in the middle."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,250 @@
+"""One trial inside one worker: the same bytes for every backend in, a scored network out.
+
+The harness makes everything random (noise, batch order, initial weights) from counter-based generators and does all
+scoring; the adapter trains and reconstructs.  Only :meth:`Adapter.train_epoch` counts as training time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import corruption, datasets, quality
+from bench.cells import TrialCell
+from implementations import counter, parameters
+from implementations.adapter import Adapter, source_digest
+from implementations.parameters import Array
+from implementations.training import Loss
+
+Value = TypeVar("Value")
+Images = NDArray[np.float32]
+
+PICTURES = 8
+"""Test images shown: enough to see what a network does to different images, few enough for one strip."""
+DATA_KEPT = 2
+"""Clean and noisy sets kept in a worker: a full MNIST in float32 is 220 MB."""
+PROBABILITY_FLOOR = 1e-7
+"""Outputs are kept this far from 0 and 1 in the validation BCE: in float32 a confident sigmoid rounds to exactly 1."""
+
+
+class _Lru(Generic[Value]):
+    """The last few values, made when they are first asked for."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        if key not in self._values:
+            while len(self._values) >= self._size:
+                self._values.popitem(last=False)  # before making: the old and the new may not fit together
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A data set as the networks see it: float32 (n, h, w, c) in [0, 1]."""
+
+    train: Images
+    test: Images
+    digest: str
+
+
+@dataclass
+class Noisy:
+    """The corrupted sets, and what does not depend on any network: the noisy input's own scores and pictures."""
+
+    train: Images
+    test: Images
+    digest: str
+    scores: quality.Scores
+    pictures: dict[str, str] = field(default_factory=dict)
+
+
+class TrialBench:
+    """Runs trials with one configured adapter.  What trials have in common (data, noise, built model) is kept."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+        self._clean: _Lru[Clean] = _Lru(DATA_KEPT)
+        self._noisy: _Lru[Noisy] = _Lru(DATA_KEPT)
+        self._built: Hashable = None
+
+    def run(self, cell: TrialCell, folder: Path) -> dict[str, Any]:
+        """Train and score ``cell``; pictures go to ``folder``/pictures.
+
+        Returns ``status`` ("ok" or "diverged"), ``reason``, ``metrics``, ``curve``, ``pictures``, ``hashes``.
+        Exceptions of the adapter or the data pass through.
+        """
+        architecture, training = cell.make_architecture(), cell.make_training()
+        clean = self._clean.get(_data_key(cell), lambda: _load(cell))
+        noisy = self._noisy.get(
+            (_data_key(cell), cell.corruption, cell.clip, cell.seed), lambda: _corrupted(cell, clean)
+        )
+        weights = parameters.initialise(architecture, cell.seed)
+        build_key = (architecture.digest(), training.digest(), cell.track)
+        if build_key != self._built:
+            self._built = None  # should build fail, nothing is built
+            self.adapter.build(architecture, training, cell.track)
+            self.adapter.load_weights(weights)
+            self._warm_up(noisy.train, clean.train, cell)
+            self._built = build_key
+        self.adapter.load_weights(weights)
+
+        curve, orders, denoised, failure = self._train(cell, clean, noisy)
+        hashes = {
+            "data": clean.digest,
+            "noisy": noisy.digest,
+            "weights": parameters.digest(weights),
+            "order": orders,
+            "architecture": architecture.digest(),
+            "adapter": source_digest(type(self.adapter)),
+        }
+        result: dict[str, Any] = {"curve": curve, "hashes": hashes, "metrics": {}, "pictures": {}}
+        if failure is not None:
+            return {**result, "status": "diverged", "reason": failure}
+        values = math.prod(architecture.input_shape)
+        result["metrics"] = {
+            **quality.summarise(quality.score(denoised, clean.test), noisy.scores),
+            "train_loss": curve[-1]["train_loss"],
+            "validation_loss": curve[-1]["validation_loss"],
+            "train_seconds": curve[-1]["seconds"],
+            "parameters": architecture.parameter_count(),
+            "trainable_parameters": architecture.parameter_count(trainable_only=True),
+            "latent_size": architecture.latent_size,
+            "compression": values / architecture.latent_size,
+        }
+        result["pictures"] = _pictures(folder, clean, noisy, denoised)
+        return {**result, "status": "ok", "reason": None}
+
+    def _warm_up(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
+        """One full and one last batch, so that compilation is not taken for training.  Weights are loaded again."""
+        count = min(len(noisy), cell.batch_size + (len(noisy) % cell.batch_size or cell.batch_size))
+        self._stage(noisy[:count], clean[:count], cell)
+        self.adapter.train_epoch(np.arange(count, dtype=np.int64))
+        self.adapter.synchronize()
+
+    def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
+        dtype = np.dtype(cell.precision)
+        self.adapter.stage(noisy.astype(dtype, copy=False), clean.astype(dtype, copy=False))
+
+    def _train(
+        self, cell: TrialCell, clean: Clean, noisy: Noisy
+    ) -> tuple[list[dict[str, float]], str, Images, str | None]:
+        """(curve, hash of all batch orders, denoised test images, why it diverged or None)."""
+        self._stage(noisy.train, clean.train, cell)
+        test = noisy.test.astype(cell.precision, copy=False)
+        denoised = test
+        sha = hashlib.sha256()
+        curve: list[dict[str, float]] = []
+        seconds = 0.0
+        for epoch in range(cell.epochs):
+            if cell.refresh and epoch:
+                fresh = _corrupt_train(cell, clean.train, epoch)
+                self._stage(fresh, clean.train, cell)
+            order = counter.permutation(len(clean.train), "order", cell.seed, epoch)
+            sha.update(order.astype("<i8").tobytes())
+            start = time.perf_counter()
+            train_loss = float(self.adapter.train_epoch(order))
+            self.adapter.synchronize()
+            seconds += time.perf_counter() - start
+            if not math.isfinite(train_loss):
+                return curve, sha.hexdigest()[:16], noisy.test, f"training loss is {train_loss} in epoch {epoch + 1}"
+            denoised = np.asarray(self.adapter.reconstruct(test))
+            if not np.isfinite(denoised).all():
+                return curve, sha.hexdigest()[:16], noisy.test, f"the output is not finite after epoch {epoch + 1}"
+            curve.append(
+                {
+                    "epoch": epoch + 1,
+                    "train_loss": train_loss,
+                    "validation_loss": image_loss(cell.loss, denoised, clean.test),
+                    "psnr": mean_psnr(denoised, clean.test),
+                    "seconds": seconds,
+                }
+            )
+        return curve, sha.hexdigest()[:16], denoised.astype(np.float32, copy=False), None
+
+
+def image_loss(loss: Loss, output: Array, clean: Array) -> float:
+    """The mean loss over all values of images (n, h, w, c), in float64, from outputs behind the sigmoid."""
+    p, y = output.astype(np.float64), clean.astype(np.float64)
+    if loss == "mse":
+        return float(np.square(p - y).mean())
+    p = np.clip(p, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    return float(-(y * np.log(p) + (1 - y) * np.log1p(-p)).mean())
+
+
+def mean_psnr(images: Array, clean: Array) -> float:
+    """Mean over images (n, h, w, c) of the PSNR in dB, as :mod:`bench.quality` has it, without the cost of SSIM."""
+    error = np.square(images.astype(np.float64) - clean).mean(axis=(1, 2, 3))
+    return float(-10 * np.log10(np.maximum(error, quality.MSE_FLOOR)).mean())
+
+
+def _data_key(cell: TrialCell) -> Hashable:
+    return (cell.dataset, cell.train, cell.test, cell.height, cell.width, cell.channels)
+
+
+def _load(cell: TrialCell) -> Clean:
+    data = datasets.load(cell.dataset, train=cell.train, test=cell.test, size=cell.height, channels=cell.channels)
+    if data.shape != (cell.height, cell.width, cell.channels):
+        raise ValueError(
+            f"{cell.dataset}: images of shape {data.shape}, not {(cell.height, cell.width, cell.channels)}"
+        )
+    return Clean(datasets.as_float(data.train), datasets.as_float(data.test), data.digest)
+
+
+def _corrupt_train(cell: TrialCell, images: Images, epoch: int) -> Images:
+    noise = corruption.parse(cell.corruption)
+    return corruption.corrupt(images, noise, seed=cell.seed, split="train", epoch=epoch, clip=cell.clip)
+
+
+def _corrupted(cell: TrialCell, clean: Clean) -> Noisy:
+    train = _corrupt_train(cell, clean.train, 0)
+    noise = corruption.parse(cell.corruption)
+    test = corruption.corrupt(clean.test, noise, seed=cell.seed, split="test", clip=cell.clip)
+    sha = hashlib.sha256()
+    for images in (train, test):
+        sha.update(np.ascontiguousarray(images, "<f4").data)
+    return Noisy(train, test, sha.hexdigest()[:16], quality.score(test, clean.test))
+
+
+def _pictures(folder: Path, clean: Clean, noisy: Noisy, denoised: Images) -> dict[str, str]:
+    # The same images for every cell of a data set, whatever the seed: backends are to be compared by eye.
+    chosen = np.sort(counter.permutation(len(clean.test), "pictures")[:PICTURES])
+    if not noisy.pictures:
+        noisy.pictures |= {
+            "clean": save_strip(clean.test[chosen], folder),
+            "noisy": save_strip(noisy.test[chosen], folder),
+        }
+    return {**noisy.pictures, "denoised": save_strip(denoised[chosen], folder)}
+
+
+def save_strip(images: Array, folder: Path) -> str:
+    """Images (n, h, w, c) side by side as an 8-bit PNG, named by its content; returns the path below ``folder``."""
+    from PIL import Image
+
+    pixels = np.round(np.clip(np.concatenate(list(images), axis=1), 0, 1) * 255).astype(np.uint8)
+    sha = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes())
+    name = f"pictures/{sha.hexdigest()[:16]}.png"
+    path = folder / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = io.BytesIO()
+        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(data, "PNG", optimize=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part.write_bytes(data.getvalue())
+        part.replace(path)  # workers side by side may save the same picture; readers never see half of one
+    return name

@@ -1,0 +1,200 @@
+"""The worker process: one backend and setting, asked over pipes by :mod:`bench.process`.
+
+``python -m bench.worker --backend torch --device cpu --precision float32 --threads 1 --cpus 0``
+
+Requests come as JSON lines on stdin (``{"verb": ..., ...}``), answers go out as JSON lines (``{"result": ...}`` or
+``{"error": ...}``) on what was stdout; descriptor 1 itself is turned to stderr first, so that nothing which a
+framework prints can break the protocol.  The process ends when its stdin does, whatever it is doing: a supervisor
+that was killed leaves no orphans.
+
+Nothing heavy may be imported at the top: thread pools are sized by the cores that a library sees when it is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
+
+if TYPE_CHECKING:
+    from bench.timing import TimingBench
+    from bench.trial import TrialBench
+    from implementations.adapter import Adapter, Setting
+
+Payload = dict[str, Any]
+
+OOM_SCORE = "800"
+"""When memory runs out the kernel shall take a worker, never the supervisor (0) that would record it."""
+
+
+class Server:
+    """The verbs.  Each takes the request and returns what goes into the answer's ``result``."""
+
+    def __init__(self, backend: str, setting: Setting) -> None:
+        self.backend = backend
+        self.setting = setting
+        self._adapter: Adapter | None = None
+        self._trials: TrialBench | None = None
+        self._timing: TimingBench | None = None
+        self._rss_after_import = 0
+
+    @property
+    def adapter(self) -> Adapter:
+        if self._adapter is None:
+            raise RuntimeError("this worker has not been configured: ask for configure first")
+        return self._adapter
+
+    @property
+    def timing(self) -> TimingBench:
+        if self._timing is None:
+            from bench.timing import TimingBench
+
+            self._timing = TimingBench(self.adapter, self.setting.precision, self._rss_after_import)
+        return self._timing
+
+    def configure(self, request: Payload) -> Payload:
+        """Import the framework: the one thing that is timed here."""
+        from bench.memory import resident_bytes
+        from implementations.adapter import adapter_class, source_digest
+
+        kind = adapter_class(self.backend)
+        missing = kind.missing()
+        if missing is not None:
+            return {"unavailable": missing}
+        adapter = kind()
+        before = resident_bytes()
+        start = time.perf_counter()
+        adapter.configure(self.setting)
+        seconds = time.perf_counter() - start
+        self._rss_after_import = resident_bytes()
+        self._adapter = adapter
+        unavailable = adapter.availability(self.setting.device)
+        return {
+            "unavailable": unavailable,
+            "import_seconds": seconds,
+            "versions": {} if unavailable else adapter.versions(),
+            "rss_before": before,
+            "rss_after": self._rss_after_import,
+            "adapter": source_digest(kind),
+        }
+
+    def reference(self, request: Payload) -> Payload:
+        from bench.cells import CertificateCell
+        from bench.parity import compute_reference
+
+        return {"path": str(compute_reference(CertificateCell.from_axes(request["cell"])))}
+
+    def certify(self, request: Payload) -> Payload:
+        from bench.cells import CertificateCell
+        from bench.parity import certify
+
+        return certify(self.adapter, CertificateCell.from_axes(request["cell"]))
+
+    def trial(self, request: Payload) -> Payload:
+        from bench.cells import TrialCell
+        from bench.trial import TrialBench
+
+        if self._trials is None:
+            self._trials = TrialBench(self.adapter)
+        return self._trials.run(TrialCell.from_axes(request["cell"]), Path(request["folder"]))
+
+    def prepare(self, request: Payload) -> Payload:
+        from bench.cells import TimingCell
+
+        return self.timing.prepare(TimingCell.from_axes(request["cell"]), request["samples"], request["measure_memory"])
+
+    def calibrate(self, request: Payload) -> Payload:
+        return self.timing.calibrate(request["kind"], request["seconds"])
+
+    def block(self, request: Payload) -> Payload:
+        return self.timing.block(request["kind"], request["repeats"])
+
+    def memory(self, request: Payload) -> Payload:
+        return self.timing.memory()
+
+    def verbs(self) -> dict[str, Callable[[Payload], Payload]]:
+        """By name, as requests call them."""
+        names = ("configure", "reference", "certify", "trial", "prepare", "calibrate", "block", "memory")
+        return {name: getattr(self, name) for name in names}
+
+
+def serve(server: Server, requests: queue.SimpleQueue[bytes], replies: TextIO) -> None:
+    """Answer requests, one after another, for ever."""
+    verbs = server.verbs()
+    while True:
+        request = json.loads(requests.get())
+        try:
+            verb = request.pop("verb")
+            if verb not in verbs:
+                raise ValueError(f"verb {verb!r} is unknown; known are {', '.join(verbs)}")
+            answer = json.dumps({"result": verbs[verb](request)}, allow_nan=False, default=_plain)
+        except Exception as error:
+            # The traceback reaches the record as the end of stderr, behind what the framework itself had to say.
+            traceback.print_exc()
+            answer = json.dumps({"error": {"type": type(error).__name__, "message": str(error)}})
+        sys.stdout.flush()
+        sys.stderr.flush()
+        replies.write(answer + "\n")
+        replies.flush()
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars as numbers."""
+    return value.item()
+
+
+def _listen(stream: BinaryIO, requests: queue.SimpleQueue[bytes]) -> None:
+    for line in stream:
+        requests.put(line)
+    # End of input: closed, or the supervisor is dead.  Exit handlers of frameworks may hang; nothing here needs them.
+    os._exit(0)
+
+
+def open_protocol() -> tuple[queue.SimpleQueue[bytes], TextIO]:
+    """Take stdin and stdout away from everybody else in this process, children included."""
+    stdin = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(stdin, requests), daemon=True, name="requests").start()
+    return requests, replies
+
+
+def pin(cpus: list[int]) -> None:
+    """Bind this process to cores, where the system can."""
+    if cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="bench.worker")
+    parser.add_argument("--backend", required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--precision", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--cpus", default="", help="comma-separated cores; none: not pinned")
+    options = parser.parse_args(arguments)
+    pin([int(core) for core in options.cpus.split(",") if core])
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    requests, replies = open_protocol()
+    from implementations.adapter import Device, Precision, Setting
+
+    setting = Setting(cast(Device, options.device), cast(Precision, options.precision), options.threads)
+    serve(Server(options.backend, setting), requests, replies)
+
+
+if __name__ == "__main__":
+    main()
