@@ -91,12 +91,12 @@ def cache_dir() -> Path:
 def subset(count: int, wanted: int | None, name: str, split: str) -> NDArray[np.int64]:
     """Which of ``count`` images to take: all if ``wanted`` is None, else a random choice in ascending order.
 
+    (That there are enough is :func:`check_available`'s business.)
+
     The choice depends on the name and the split only, and a smaller one is part of every larger one.
     """
     if wanted is None or wanted == count:
         return np.arange(count)
-    if wanted > count:
-        raise DataError(f"{split}={wanted} is more than there is: {name} has {count:,} {split} images")
     return np.sort(counter.permutation(count, "subset", name, split)[:wanted])
 
 
@@ -106,6 +106,13 @@ def check_counts(**wanted: int | None) -> None:
         count = wanted.get(split)
         if count is not None and count < least:
             raise DataError(f"{split}={count} is too few; allowed are {least} and more, or leave it out to take all")
+
+
+def check_available(name: str, train: int, test: int, wanted_train: int | None, wanted_test: int | None) -> None:
+    """DataError if more is wanted of a split than there is."""
+    for split, count, wanted in (("train", train, wanted_train), ("test", test, wanted_test)):
+        if wanted is not None and wanted > count:
+            raise DataError(f"{split}={wanted} is more than there is: {name} has {count:,} {split} images")
 
 
 def check_shape(name: str, size: int | None, channels: int, largest: int, allowed_channels: tuple[int, ...]) -> Shape:

@@ -35,7 +35,8 @@ class Download:
         if not self.fetched:
             return f"already present and verified: {self.folder}"
         kept = f", {len(self.present)} already present" if self.present else ""
-        return f"{len(self.fetched)} files fetched and verified{kept}: {self.folder}"
+        count = "1 file" if len(self.fetched) == 1 else f"{len(self.fetched)} files"
+        return f"{count} fetched and verified{kept}: {self.folder}"
 
 
 def names() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.datasets.base import Bytes, DataError, Dataset, check_shape, subset
+from bench.datasets.base import MIN_SIZE, Bytes, DataError, Dataset, check_available, check_shape, subset
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,6 +62,7 @@ def load(name: str, train: int | None, test: int | None, size: int, channels: in
             f"read are {' '.join(SUFFIXES)}{listed}"
         )
     splits = _split(pictures, notes)
+    check_available(name, len(splits["train"]), len(splits["test"]), train, test)
     images = {}
     for split, wanted in (("train", train), ("test", test)):
         chosen = subset(len(splits[split]), wanted, name, split)
@@ -69,8 +70,15 @@ def load(name: str, train: int | None, test: int | None, size: int, channels: in
     return Dataset(name, images["train"], images["test"], notes=tuple(notes))
 
 
-def check(name: str) -> None:
-    """DataError unless the folder holds two files that at least begin like images."""
+def check(name: str, train: int | None, test: int | None) -> None:
+    """DataError unless the folder holds two files that at least begin like images.
+
+    Sizes of splits are checked by loading everything, in the smallest size: which files can be read is not known
+    before that.
+    """
+    if train is not None or test is not None:
+        load(name, train, test, MIN_SIZE, 1)
+        return
     from PIL import Image
 
     root = _root(name)
@@ -95,21 +103,23 @@ def read(content: bytes, size: int, channels: int) -> Bytes:
 
     with Image.open(io.BytesIO(content)) as file:
         file.load()
-        picture = _eight_bit(ImageOps.exif_transpose(file))
+        picture = _eight_bit(ImageOps.exif_transpose(file), file.format)
     if picture.has_transparency_data:
         colours = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
     picture = picture.convert("RGB" if channels == 3 else "L")
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    # Cropped first: resize(box=...) would let its filter reach beyond the box.
+    square = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(square, np.uint8).reshape(size, size, channels)
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
+def _eight_bit(picture: Image.Image, format: str | None) -> Image.Image:
     from PIL import Image
 
-    sixteen = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
+    # Pillow gives the 16-bit pixels of these formats 32 bits, in some of its versions.
+    sixteen = picture.mode.startswith("I;16") or (picture.mode == "I" and format in ("PNG", "PPM"))
     if not sixteen and picture.mode not in ("I", "F"):
         return picture
     if not sixteen:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import cache
-from bench.datasets.base import Bytes, DataError, Dataset, Labels, check_shape
+from bench.datasets.base import Bytes, DataError, Dataset, Labels, check_available, check_shape
 from implementations import counter
 
 CLASSES = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -43,7 +43,8 @@ SIDE = 72  # side of a master: room for the widest character and its softened ed
 SOFTNESS = 1.0  # standard deviation of a master's edge, in its pixels
 EDGE = 1 / (SOFTNESS * math.sqrt(2 * math.pi))  # the steepest slope of such an edge
 SAMPLES = 2  # samples per pixel and direction
-AT_ONCE = 256
+AT_ONCE = 2**18
+"""Pixels that are rendered at once, some 50 MB of samples."""
 
 # What an image draws, uniformly: lengths are shares of the image's side.
 ROTATION = math.radians(15)
@@ -61,13 +62,16 @@ def shape(size: int | None, channels: int) -> tuple[int, int, int]:
 
 def load(train: int | None, test: int | None, size: int) -> Dataset:
     """The first so many images of either split; drawn from one source, so any number is a random choice."""
+    check(train, test)
     counts = {"train": TRAIN if train is None else train, "test": TEST if test is None else test}
-    for split, count in counts.items():
-        if count > MOST:
-            raise DataError(f"{split}={count} is more than there is: glyphs has at most {MOST:,} {split} images")
     key = f"{counts['train']}-{counts['test']}-{size}-{_version()}"
     arrays = cache.arrays("glyphs", key, lambda: _draw_splits(counts, size))
     return Dataset("glyphs", arrays["train"], arrays["test"], arrays["train_labels"], arrays["test_labels"])
+
+
+def check(train: int | None, test: int | None) -> None:
+    """DataError if there are not so many images."""
+    check_available("glyphs", MOST, MOST, train, test)
 
 
 def draw(count: int, split: str, size: int) -> tuple[Bytes, Labels]:
@@ -76,8 +80,9 @@ def draw(count: int, split: str, size: int) -> tuple[Bytes, Labels]:
     drawn = counter.uniform((count, 8), "glyphs", split)
     which = (drawn[:, 0] * len(masters)).astype(np.int64)
     images = np.empty((count, size, size, 1), np.uint8)
-    for start in range(0, count, AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    block = max(1, AT_ONCE // size**2)
+    for start in range(0, count, block):
+        part = slice(start, start + block)
         images[part, :, :, 0] = _render(masters, halves, which[part], drawn[part, 1:], size)
     return images, labels[which]
 

@@ -11,8 +11,9 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.datasets.base import Bytes, DataError, Dataset, check_shape
+from bench.datasets.base import Bytes, DataError, Dataset, check_available, check_shape
 from implementations import counter
 
 PHOTOGRAPHS = {
@@ -38,6 +39,8 @@ FLAT = 12.0
 """A patch whose gray values have a smaller standard deviation (of 255) is flat ..."""
 FLAT_KEPT = 0.1
 """... and this share of the flat ones is kept."""
+AT_ONCE = 2**22
+"""Values of patches that are drawn at once."""
 ATTEMPTS = 24
 """Patches drawn for one image until one is accepted; the last is taken as it is."""
 
@@ -49,16 +52,15 @@ def shape(size: int | None, channels: int) -> tuple[int, int, int]:
 
 def load(train: int | None, test: int | None, size: int, channels: int) -> Dataset:
     """The first so many patches of either split; drawn at random, so any number is a random choice."""
+    check_available("photos", MOST, MOST, train, test)
     counts = {"train": TRAIN if train is None else train, "test": TEST if test is None else test}
-    for split, count in counts.items():
-        if count > MOST:
-            raise DataError(f"{split}={count} is more than there is: photos has at most {MOST:,} {split} images")
     images = {split: draw(count, split, size, channels) for split, count in counts.items()}
     return Dataset("photos", images["train"], images["test"])
 
 
-def check() -> None:
-    """DataError if a photograph is missing."""
+def check(train: int | None, test: int | None) -> None:
+    """DataError if a photograph is missing, or if there are not so many patches."""
+    check_available("photos", MOST, MOST, train, test)
     for split in PHOTOGRAPHS:
         for name in PHOTOGRAPHS[split]:
             _path(name)
@@ -68,8 +70,14 @@ def draw(count: int, split: str, size: int, channels: int) -> Bytes:
     """Patches (count, size, size, channels); patch i is the same for every count."""
     planes = _planes(split, size, channels)
     drawn = counter.uniform((count, ATTEMPTS, 4), "photos", split, channels)
-    patches = np.empty((count, size, size, channels), np.uint8)
-    open_ = np.arange(count)
+    block = max(1, AT_ONCE // (size * size * channels))
+    return np.concatenate([_cut(planes, drawn[start : start + block], size) for start in range(0, count, block)])
+
+
+def _cut(planes: list[Bytes], drawn: NDArray[np.float64], size: int) -> Bytes:
+    """One patch for each row of drawn numbers (n, ATTEMPTS, 4)."""
+    patches = np.empty((len(drawn), size, size, planes[0].shape[2]), np.uint8)
+    open_ = np.arange(len(drawn))
     for attempt in range(ATTEMPTS):
         which, y, x, luck = drawn[open_, attempt].T
         which = (which * len(planes)).astype(np.int64)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets import idx
-from bench.datasets.base import Bytes, DataError, Dataset, Labels, cache_dir, check_shape, subset
+from bench.datasets.base import Bytes, DataError, Dataset, cache_dir, check_available, check_shape, subset
 
 SIDE = 28
 
@@ -122,16 +122,28 @@ def load(name: str, train: int | None, test: int | None) -> Dataset:
         for file, published in PUBLICATIONS[name].files.items()
         if sha256(folder / file) != published.sha256
     )
-    train_images, train_labels = _split(folder, "train", train, name, "train")
-    test_images, test_labels = _split(folder, "t10k", test, name, "test")
-    return Dataset(name, train_images, test_images, train_labels, test_labels, notes)
+    train_images, train_labels = _split(folder, "train")
+    test_images, test_labels = _split(folder, "t10k")
+    check_available(name, len(train_images), len(test_images), train, test)
+    left = subset(len(train_images), train, name, "train")
+    right = subset(len(test_images), test, name, "test")
+    return Dataset(
+        name,
+        train_images[left, :, :, None],
+        test_images[right, :, :, None],
+        train_labels[left].astype(np.int64),
+        test_labels[right].astype(np.int64),
+        notes,
+    )
 
 
-def check(name: str) -> None:
-    """DataError unless the files are here and are the published ones, or can at least be read."""
-    folder = _present(name)
-    if any(sha256(folder / file) != published.sha256 for file, published in PUBLICATIONS[name].files.items()):
-        load(name, None, None)
+def check(name: str, train: int | None, test: int | None) -> None:
+    """DataError unless the files are here, are the published ones or can at least be read, and hold so many images."""
+    folder, about = _present(name), PUBLICATIONS[name]
+    if all(sha256(folder / file) == published.sha256 for file, published in about.files.items()):
+        check_available(name, about.train, about.test, train, test)
+    else:
+        load(name, train, test)
 
 
 def sha256(path: Path) -> str:
@@ -157,7 +169,8 @@ def _present(name: str) -> Path:
     return folder
 
 
-def _split(folder: Path, stem: str, wanted: int | None, name: str, split: str) -> tuple[Bytes, Labels]:
+def _split(folder: Path, stem: str) -> tuple[Bytes, Bytes]:
+    """Images (n, 28, 28) and labels (n,) of the two files whose names begin with ``stem``."""
     path = folder / f"{stem}-images-idx3-ubyte.gz"
     images = idx.read(path, idx.IMAGES)
     labels = idx.read(folder / f"{stem}-labels-idx1-ubyte.gz", idx.LABELS)
@@ -165,5 +178,4 @@ def _split(folder: Path, stem: str, wanted: int | None, name: str, split: str) -
         raise DataError(f"{path} holds images of {images.shape[1]}x{images.shape[2]} instead of {SIDE}x{SIDE} pixels")
     if len(labels) != len(images):
         raise DataError(f"{path} holds {len(images):,} images, but there are {len(labels):,} labels beside it")
-    chosen = subset(len(images), wanted, name, split)
-    return images[chosen, :, :, None], labels[chosen].astype(np.int64)
+    return images, labels

@@ -43,15 +43,18 @@ def image_shape(name: str, size: int | None = None, channels: int = 1) -> Shape:
     return folder.shape(name, size, channels)
 
 
-def check(name: str) -> None:
-    """DataError, with the way out, if the data set could not be loaded here."""
+def check(name: str, *, train: int | None = None, test: int | None = None) -> None:
+    """DataError, with the way out, if the data set, or so many images of it, could not be loaded here."""
     _check_name(name)
-    if name == "photos":
-        photos.check()
+    check_counts(train=train, test=test)
+    if name == "glyphs":
+        glyphs.check(train, test)
+    elif name == "photos":
+        photos.check(train, test)
     elif name in published.PUBLICATIONS:
-        published.check(name)
-    elif name.startswith(folder.PREFIX):
-        folder.check(name)
+        published.check(name, train, test)
+    else:
+        folder.check(name, train, test)
 
 
 def describe() -> list[DatasetInfo]:
