@@ -202,9 +202,9 @@ def test_one_image_has_no_interval() -> None:
 
 
 def test_scoring_is_cheap() -> None:
-    """500 images of 28x28 take 0.06 s on one core; 10 times that leaves room for a busy machine."""
+    """500 images of 28x28 take 0.06 s on one core; 10 times that leaves room for a slower one."""
     images, clean = pair(500)
     score(images[:2], clean[:2])
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: not what others keep the machine busy with
     score(images, clean)
-    assert time.perf_counter() - start < 0.6
+    assert time.process_time() - start < 0.6
