@@ -100,7 +100,11 @@ class TrialBench:
             self._built = None  # should build fail, nothing is built
             self.adapter.build(architecture, training, cell.track)
             self.adapter.load_weights(weights)
-            self._warm_up(noisy.train, clean.train, cell)
+            self._stage(noisy.train, clean.train, cell)
+            # Compilation is not training, and later cells of this build do without it.  Only an epoch of the full
+            # length compiles all that is needed: some backends compile whole epochs.
+            self.adapter.train_epoch(np.arange(len(clean.train), dtype=np.int64))
+            self.adapter.synchronize()
             self._built = build_key
         self.adapter.load_weights(weights)
 
@@ -129,13 +133,6 @@ class TrialBench:
         }
         result["pictures"] = _pictures(folder, clean, noisy, denoised)
         return {**result, "status": "ok", "reason": None}
-
-    def _warm_up(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
-        """One full and one last batch, so that compilation is not taken for training.  Weights are loaded again."""
-        count = min(len(noisy), cell.batch_size + (len(noisy) % cell.batch_size or cell.batch_size))
-        self._stage(noisy[:count], clean[:count], cell)
-        self.adapter.train_epoch(np.arange(count, dtype=np.int64))
-        self.adapter.synchronize()
 
     def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
         dtype = np.dtype(cell.precision)
