@@ -66,7 +66,7 @@ class Size:
     backends: tuple[str, ...] = ("keras[tensorflow]", "torch", "keras[jax]", "keras[torch]")
     architectures: tuple[str, ...] = ("dense", "conv")
     corruptions: tuple[str, ...] = ("gaussian(0.2)", "gaussian(0.4)", "salt_pepper(0.1)", "salt_pepper(0.3)")
-    latents: tuple[int, ...] = (16, 64)
+    latents: tuple[int, ...] = (64, 16)
     losses: tuple[str, ...] = ("mse", "bce")
     seeds: tuple[int, ...] = (0,)
     epochs: int = 6
@@ -76,7 +76,7 @@ class Size:
 
 
 QUICK = Size()
-STANDARD = Size(corruptions=tuple(NOISY_PSNR), latents=(8, 16, 32, 64), seeds=(0, 1, 2), full=QUICK.backends)
+STANDARD = Size(corruptions=tuple(NOISY_PSNR), latents=(64, 32, 16, 8), seeds=(0, 1, 2), full=QUICK.backends)
 
 
 def make_run(folder: Path, size: Size = QUICK, kinds: Sequence[str] = ("certificate", "trial", "timing")) -> Path:
@@ -112,14 +112,24 @@ def about(size: Size, records: Sequence[Record]) -> dict[str, Any]:
         "sweep": {"name": "fake", "axes": {"backend": list(size.backends), "latent": list(size.latents)}},
         "environments": {
             ENVIRONMENT: {
+                "time": "2026-03-01T10:00:00+00:00",
                 "python": "3.11.7",
-                "os": "Linux 6.1",
+                "implementation": "CPython",
+                "system": "Linux",
+                "release": "6.1.0",
+                "machine": "x86_64",
                 "cpu": "Imaginary CPU E5 @ 2.00GHz",
+                "cpu_mhz": 2000.0,
+                "cores_logical": 2,
                 "cores": 2,
-                "memory_bytes": 25_000_000_000,
-                "gpu": None,
+                "affinity": [0, 1],
+                "memory": 25_000_000_000,
+                "memory_available": 22_000_000_000,
+                "gpus": [],
+                "load": [0.4, 0.3, 0.2],
                 "packages": {"tensorflow": "2.21.0", "torch": "2.13.0", "keras": "3.15.1", "jax": "0.10.2"},
                 "git": {"commit": "0123456789abcdef", "dirty": False},
+                "variables": {"OMP_NUM_THREADS": "1"},
             }
         },
         "planned": {kind: kinds.count(kind) for kind in ("certificate", "trial", "timing")},
@@ -244,7 +254,7 @@ def timings(size: Size) -> list[Record]:
         for (backend, track), rates in RATES.items():
             if backend not in size.backends:
                 continue
-            axes = cell(backend, track, architecture, size.latents[-1], size.losses[0])
+            axes = cell(backend, track, architecture, size.latents[0], size.losses[0])
             if (backend, track) == ("keras[jax]", "tuned") and architecture == "conv":
                 found.append(record("timing", axes, "timeout", "no answer for 120 s", session=f"{architecture}-1"))
                 continue
@@ -259,7 +269,7 @@ def _grid(size: Size) -> Iterator[tuple[Any, ...]]:
             [backend],
             size.architectures,
             size.corruptions if whole else size.corruptions[:1],
-            size.latents if whole else size.latents[-1:],
+            size.latents if whole else size.latents[:1],
             size.losses if whole else size.losses[:1],
             size.seeds if whole else size.seeds[:1],
         )

@@ -1,0 +1,392 @@
+"""Charts as Vega-Lite specifications: built with altair, drawn once as still SVG, drawn again by the browser.
+
+Every chart is a single view whose width is that of its box, so that it is laid out anew on a phone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from report import text
+from report.naming import CONFIGURATION, LOSS_NAMES
+from report.quality import Quality
+from report.speed import COLD_COSTS, RATE, Contestant, Workload
+from report.tradeoff import Panel, Point
+
+# Okabe & Ito 2008: told apart with every common kind of colour vision.
+BACKEND_COLOURS = {
+    "keras[tensorflow]": "#0072B2",
+    "keras[jax]": "#009E73",
+    "keras[torch]": "#CC79A7",
+    "torch": "#D55E00",
+    "jax": "#E69F00",
+}
+SPARE_COLOURS = ("#56B4E9", "#7A6C00", "#5D3A9B", "#4D4D4D")
+# Paul Tol's "muted", for architectures: not to be mistaken for backends.
+ARCHITECTURE_COLOURS = {
+    "dense": "#AA7700",
+    "conv": "#332288",
+    "bn": "#882255",
+    "conv-latif": "#117733",
+    "conv-small": "#44AA99",
+    "strided": "#CC6677",
+}
+GREY = "#8A8F98"
+INK = "#1D2430"
+DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [4, 4], [1, 3])
+COLD_COLOURS = ("#44546A", "#7F93AD", "#C3CFDD", "#DDA63A")
+COLD_NAMES = ("import", "build", "staging", "first step")
+
+CONFIG: dict[str, Any] = {
+    "font": "Helvetica, Arial, sans-serif",
+    "background": "transparent",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "#3B4453", "titleColor": "#3B4453", "labelFontSize": 12, "titleFontSize": 12,
+        "titleFontWeight": "normal", "gridColor": "#E6E9EE", "domainColor": "#AEB6C2", "tickColor": "#AEB6C2",
+        "labelLimit": 220,
+    },
+    "legend": {
+        "orient": "top", "direction": "horizontal", "title": None, "labelFontSize": 12, "labelColor": "#3B4453",
+        "titleFontSize": 12, "titleFontWeight": "normal", "titleColor": "#3B4453", "columns": 4, "symbolStrokeWidth": 2,
+    },
+}  # fmt: skip
+LABEL_ROOM = 104
+"""Pixels to the right of bars, for "60,000 · 1.00×"."""
+STILL_WIDTH = 520
+"""Pixels of a still chart; the page scales it down to its box."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """``spec`` has the width "container".  ``summary`` says for those who do not see it what it shows."""
+
+    name: str
+    title: str
+    summary: str
+    spec: dict[str, Any]
+    wide: bool = False
+
+    def still(self) -> str:
+        """The chart as SVG."""
+        import vl_convert
+
+        width = 2 * STILL_WIDTH if self.wide else STILL_WIDTH
+        svg: str = vl_convert.vegalite_to_svg({**self.spec, "width": width}, vl_version=vega_lite_version())
+        return svg
+
+
+def vega_lite_version() -> str | None:
+    """The one of vl-convert's Vega-Lites that altair writes for; None (its newest) if it has another."""
+    import altair
+    import vl_convert
+
+    wanted = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    return wanted if wanted in vl_convert.get_vegalite_versions() else None
+
+
+def backend_colour(backend: str) -> str:
+    """The same colour everywhere; backends that came later get a spare one by their name."""
+    return BACKEND_COLOURS.get(backend) or SPARE_COLOURS[sum(backend.encode()) % len(SPARE_COLOURS)]
+
+
+def architecture_colour(name: str) -> str:
+    return ARCHITECTURE_COLOURS.get(name) or SPARE_COLOURS[sum(name.encode()) % len(SPARE_COLOURS)]
+
+
+# -- speed ---------------------------------------------------------------------------------------------------------
+
+
+def speed_chart(load: Workload, number: int) -> Chart:
+    """A bar for each contestant, with its interval and its share of the fastest one's rate."""
+    import altair as alt
+
+    rows: list[dict[str, Any]] = []
+    for standing in load.standings:
+        one, rate = standing.contestant, standing.contestant.metric(RATE)
+        share = f" · {text.fixed(standing.share.value)}×" if math.isfinite(standing.share.value) else ""
+        rows.append(
+            {
+                "who": one.name,
+                "rate": rate.value,
+                "low": _finite(rate.low),
+                "high": _finite(rate.high),
+                "end": max(filter(math.isfinite, (rate.value, rate.high))),
+                "label": f"{text.significant(rate.value)}{share}" if standing.rank else "not ranked",
+                "colour": backend_colour(one.backend) if standing.rank else "#C9CDD4",
+                "opacity": 1.0 if one.track == "tuned" or not standing.rank else 0.5,
+                "rank": f"rank {standing.rank}" if standing.rank else f"not ranked ({one.doubt})",
+                "interval": text.quantity(rate) + " images/s",
+            }
+        )
+    top = max(row["end"] for row in rows)
+    base = alt.Chart(alt.Data(values=rows)).encode(y=_names([row["who"] for row in rows]))
+    x = alt.X("rate:Q", title="training, images/s", scale=alt.Scale(domain=[0, top], nice=False), axis=_x_axis(alt))
+    tips = [alt.Tooltip("who:N", title="contestant"), alt.Tooltip("interval:N"), alt.Tooltip("rank:N")]
+    bars = base.mark_bar(height=17, cornerRadiusEnd=2).encode(
+        x=x, color=alt.Color("colour:N", scale=None), opacity=alt.Opacity("opacity:Q", scale=None), tooltip=tips
+    )
+    whiskers = base.mark_rule(color=INK, strokeWidth=1.5).encode(x="low:Q", x2="high:Q")
+    labels = base.mark_text(align="left", dx=6, fontSize=12, color=INK).encode(x="end:Q", text="label:N")
+    summary = "; ".join(f"{row['who']} {row['interval']}, {row['rank']}" for row in rows)
+    return Chart(f"speed-{number}", load.label, summary, _spec(bars + whiskers + labels, 36 * len(rows), LABEL_ROOM))
+
+
+def cold_chart(load: Workload, number: int) -> Chart:
+    """What a fresh process pays before it trains at its rate: stacked bars, s."""
+    import altair as alt
+
+    rows = []
+    order = sorted((standing.contestant for standing in load.standings), key=lambda one: one.cold_seconds)
+    for one in order:
+        for index, (name, title) in enumerate(zip(COLD_COSTS, COLD_NAMES, strict=True)):
+            value = one.metric(name)
+            if math.isfinite(value.value):
+                rows.append(_cold_row(one, index, title, value.value))
+    totals = [{"who": one.name, "total": one.cold_seconds, "label": text.seconds(one.cold_seconds)} for one in order]
+    scale = alt.Scale(domain=list(COLD_NAMES), range=list(COLD_COLOURS))
+    top = max((one.cold_seconds for one in order), default=1.0) or 1.0
+    names = _names([one.name for one in order])
+    bars = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(height=17)
+        .encode(
+            y=names,
+            x=alt.X("seconds:Q", stack=True, title="seconds", scale=alt.Scale(domain=[0, top]), axis=_x_axis(alt)),
+            color=alt.Color("part:N", scale=scale),
+            order=alt.Order("index:Q"),
+            tooltip=[alt.Tooltip("who:N", title="contestant"), "part:N", alt.Tooltip("text:N", title="time")],
+        )
+    )
+    labels = (
+        alt.Chart(alt.Data(values=totals))
+        .mark_text(align="left", dx=6, fontSize=12, color=INK)
+        .encode(y=names, x="total:Q", text="label:N")
+    )
+    summary = "; ".join(f"{row['who']} {row['label']}" for row in totals)
+    return Chart(f"cold-{number}", load.label, summary, _spec(bars + labels, 36 * len(order), LABEL_ROOM))
+
+
+def _cold_row(one: Contestant, index: int, title: str, seconds: float) -> dict[str, Any]:
+    return {"who": one.name, "part": title, "index": index, "seconds": seconds, "text": text.seconds(seconds)}
+
+
+# -- quality -------------------------------------------------------------------------------------------------------
+
+
+def quality_chart(found: Quality) -> Chart:
+    """From the noisy input to what each configuration makes of it, a line for each corruption; PSNR in dB."""
+    import altair as alt
+
+    rows: list[dict[str, Any]] = []
+    noisy: dict[str, float] = {}
+    for (condition, configuration), score in sorted(found.scores.items(), key=lambda item: str(item[0])):
+        architecture, latent, loss = configuration
+        rows.append(
+            {
+                "condition": found.conditions[condition],
+                "architecture": architecture,
+                "latent": str(latent),
+                "loss": LOSS_NAMES.get(loss, loss),
+                "psnr": round(score.psnr, 4),
+                "gain": text.decibels(score.interval),
+            }
+        )
+        noisy.setdefault(found.conditions[condition], score.noisy)
+    order = [label for label in found.conditions.values() if label in noisy]
+    y = alt.Y("condition:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, grid=True))
+    x = alt.X("psnr:Q", title="PSNR, dB (more is better)", scale=alt.Scale(zero=False), axis=_x_axis(alt))
+    start = (
+        alt.Chart(alt.Data(values=[{"condition": name, "psnr": noisy[name]} for name in order]))
+        .mark_tick(color=INK, thickness=3, size=16)
+        .encode(y=y, x=x, tooltip=[alt.Tooltip("psnr:Q", title="noisy input, dB", format=".2f")])
+    )
+    architectures = sorted({row["architecture"] for row in rows})
+    pick = alt.selection_point(name="quality_pick", fields=["architecture"], bind="legend")
+    dots = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_point(size=58, filled=True)
+        .encode(
+            y=y,
+            x=x,
+            color=alt.Color(
+                "architecture:N",
+                scale=alt.Scale(domain=architectures, range=[architecture_colour(name) for name in architectures]),
+            ),
+            shape=alt.Shape("loss:N", scale=alt.Scale(domain=["MSE", "BCE"], range=["circle", "triangle-up"])),
+            opacity=alt.condition(pick, alt.value(0.8), alt.value(0.08)),
+            tooltip=["architecture:N", "latent:N", "loss:N", "condition:N", alt.Tooltip("gain:N", title="gain")],
+        )
+        .add_params(pick)
+    )
+    best = max(rows, key=lambda row: row["psnr"])
+    summary = (
+        f"The highest PSNR is {best['psnr']:.2f} dB "
+        f"({best['architecture']}, latent {best['latent']}, {best['loss']}, {best['condition']})."
+    )
+    return Chart("quality", "From the noisy input to the denoised image", summary, _spec(start + dots, 28 * len(order)))
+
+
+def latent_chart(found: Quality) -> Chart | None:
+    """Mean gain against the size of the code, or None where a run has but one size."""
+    import altair as alt
+
+    standings, shared = found.standings()
+    if len({standing.configuration[CONFIGURATION.index("latent")] for standing in standings}) < 2:
+        return None
+    rows = []
+    for standing in standings:
+        architecture, latent, loss = standing.configuration
+        rows.append(
+            {
+                "architecture": architecture,
+                "latent": latent,
+                "loss": LOSS_NAMES.get(loss, loss),
+                "gain": standing.gain.value,
+                "low": _finite(standing.gain.low),
+                "high": _finite(standing.gain.high),
+                "text": text.decibels(standing.gain),
+            }
+        )
+    rows.sort(key=lambda row: (row["architecture"], row["loss"], row["latent"]))
+    architectures = sorted({row["architecture"] for row in rows})
+    sizes = sorted({row["latent"] for row in rows})
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("latent:Q", scale=alt.Scale(type="log", base=2, domain=[sizes[0] / 1.15, sizes[-1] * 1.15], nice=False),
+                title="numbers in the code", axis=alt.Axis(values=sizes, grid=False, format="d")),
+        color=alt.Color("architecture:N", scale=alt.Scale(domain=architectures,
+                        range=[architecture_colour(name) for name in architectures])),
+    )  # fmt: skip
+    dash = alt.StrokeDash("loss:N", scale=alt.Scale(domain=["MSE", "BCE"], range=[[1, 0], [5, 4]]))
+    y = alt.Y("gain:Q", title="gain in PSNR, dB", scale=alt.Scale(zero=False))
+    lines = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash)
+    whiskers = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
+    dots = base.mark_point(filled=True, size=50, opacity=1).encode(
+        y=y, tooltip=["architecture:N", "latent:Q", "loss:N", alt.Tooltip("text:N", title="gain")]
+    )
+    best = standings[0]
+    summary = f"Mean over {len(shared)} corruptions; the best is {best.label} with {text.decibels(best.gain)}."
+    return Chart("latent", "Gain by size of the code", summary, _spec(lines + whiskers + dots, 260))
+
+
+# -- both ----------------------------------------------------------------------------------------------------------
+
+
+def frontier_chart(points: Sequence[Point]) -> Chart:
+    """Training rate against gain; the frontier connects what nothing else beats in both."""
+    import altair as alt
+
+    rows = [
+        {
+            "who": point.who,
+            "backend": point.backend,
+            "track": point.track,
+            "network": point.network,
+            "rate": point.rate,
+            "gain": point.gain,
+            "opacity": 0.9 if point.track == "tuned" else 0.0,
+            "text": f"{text.significant(point.rate)} images/s, {text.signed(point.gain)} dB",
+        }
+        for point in points
+    ]
+    best = [row for row, point in zip(rows, points, strict=True) if point.best]
+    rates = [point.rate for point in points]
+    backends = sorted({point.backend for point in points}, key=list(BACKEND_COLOURS).index if _known(points) else None)
+    networks = sorted({point.network for point in points})
+    x = alt.X(
+        "rate:Q",
+        scale=alt.Scale(type="log", domain=[min(rates) / 1.3, max(rates) * 1.3], nice=False),
+        title="training, images/s (logarithmic)",
+        axis=alt.Axis(format="~s", tickCount=5, labelFlush=False, grid=False),
+    )
+    y = alt.Y("gain:Q", scale=alt.Scale(zero=False, padding=18), title="gain in PSNR, dB")
+    colours = alt.Scale(domain=backends, range=[backend_colour(name) for name in backends])
+    line = (
+        alt.Chart(alt.Data(values=best))
+        .mark_line(color=GREY, strokeDash=[4, 3], strokeWidth=1.5)
+        .encode(x=x, y=y, order="rate:Q")
+    )
+    dots = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_point(size=110, strokeWidth=2)
+        .encode(
+            x=x,
+            y=y,
+            fill=alt.Fill("backend:N", scale=colours),
+            stroke=alt.Stroke("backend:N", scale=colours),
+            shape=alt.Shape("network:N", scale=alt.Scale(domain=networks)),
+            fillOpacity=alt.FillOpacity("opacity:Q", scale=None),
+            tooltip=["who:N", "network:N", alt.Tooltip("text:N", title="speed, gain")],
+        )
+    )
+    summary = "; ".join(f"{row['who']} on {row['network']}: {row['text']}" for row in best)
+    return Chart("frontier", "Speed against quality", f"On the frontier: {summary}", _spec(line + dots, 330), wide=True)
+
+
+def curve_chart(panel: Panel, number: int, by: str) -> Chart:
+    """Learning curves of one panel; ``by``: "epochs" or "seconds"."""
+    import altair as alt
+
+    curves = list(panel.curves) if by == "epochs" else panel.on_one_clock()
+    rows = [
+        {"who": curve.who, "x": x, "psnr": round(psnr, 4)}
+        for curve in curves
+        for x, psnr in zip(getattr(curve, by), curve.psnr, strict=True)
+    ]
+    # All names in both panels, so that a backend looks alike in both.
+    names = [curve.who for curve in panel.curves]
+    colours = [backend_colour(curve.backend) for curve in panel.curves]
+    dashes = [list(DASHES[index % len(DASHES)]) for index in range(len(names))]
+    title = "epoch" if by == "epochs" else "seconds" + (", cold costs included" if panel.measured else "")
+    axis = alt.Axis(tickMinStep=1, format="d", grid=False) if by == "epochs" else alt.Axis(grid=False, tickCount=6)
+    x = alt.X("x:Q", title=title, axis=axis, scale=alt.Scale(zero=by != "epochs", nice=by != "epochs"))
+    y = alt.Y("psnr:Q", title="PSNR, dB", scale=alt.Scale(zero=False))
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=x,
+        y=y,
+        color=alt.Color(
+            "who:N",
+            scale=alt.Scale(domain=names, range=colours),
+            legend=alt.Legend(symbolType="stroke", symbolSize=400),
+        ),
+    )
+    tips = [alt.Tooltip("who:N", title="backend"), alt.Tooltip("x:Q", title=by[:-1], format=".4~g"),
+            alt.Tooltip("psnr:Q", title="PSNR, dB", format=".2f")]  # fmt: skip
+    lines = base.mark_line(strokeWidth=2).encode(
+        strokeDash=alt.StrokeDash("who:N", scale=alt.Scale(domain=names, range=dashes))
+    )
+    dots = base.mark_point(filled=True, size=26).encode(tooltip=tips)
+    ends = "; ".join(f"{curve.who} {curve.psnr[-1]:.2f} dB after {curve.seconds[-1]:.3g} s" for curve in curves)
+    summary = f"At the end: {ends}; noisy input {panel.noisy:.2f} dB."
+    return Chart(f"curve-{by}-{number}", panel.title, summary, _spec(lines + dots, 230))
+
+
+def _known(points: Sequence[Point]) -> bool:
+    return all(point.backend in BACKEND_COLOURS for point in points)
+
+
+def _names(order: list[str]) -> Any:
+    """Contestants down the left side, the track on a line of its own so that phones have room for the bars."""
+    import altair as alt
+
+    return alt.Y("who:N", sort=order, title=None, axis=alt.Axis(labelExpr="split(datum.label, ' ')", ticks=False))
+
+
+def _x_axis(alt: Any) -> Any:
+    return alt.Axis(tickCount=4, labelFlush=False, format="~s")
+
+
+def _spec(chart: Any, height: int, right: int = 12) -> dict[str, Any]:
+    """``right``: pixels kept free for labels that stand beyond the last mark."""
+    spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict()
+    spec["config"] = CONFIG
+    spec["padding"] = {"left": 4, "right": right, "top": 4, "bottom": 4}
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    return spec
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,155 @@
+"""What was compared, on what, with what: the facts that a reader needs before any figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from report import text
+from report.naming import backend_key, natural_key
+from report.tables import Cell, Table, printable
+from results.loading import Run
+from results.schema import KINDS, STATUSES
+
+PACKAGES_FIRST = ("daebench", "keras", "tensorflow", "torch", "jax", "jaxlib", "numpy", "scikit-image")
+
+
+def axis_values(run: Run, name: str) -> list[Any]:
+    """All values of an axis, in a natural order."""
+    values = {record["cell"][name] for record in run.current if record["cell"].get(name) is not None}
+    return sorted(values, key=natural_key)
+
+
+def summary(run: Run) -> str:
+    """One sentence: the backends, networks, noise and data of the run."""
+    backends = sorted(axis_values(run, "backend"), key=backend_key)
+    tracks = [name for name in axis_values(run, "track")]
+    networks = axis_values(run, "architecture")
+    parts = [
+        f"{text.listing(backends)} ({' and '.join(tracks)} track{'s' if len(tracks) > 1 else ''})",
+        f"train the same {text.listing(networks)} denoising autoencoder{'s' if len(networks) > 1 else ''}",
+    ]
+    trials = run.of("trial")
+    if trials:
+        data = text.listing(axis_values(run, "dataset"))
+        corruptions = text.count(len(axis_values(run, "corruption")), "corruption")
+        parts.append(f"on {data} under {corruptions}")
+    return printable(" ".join(parts)) + ": same initial weights, same batches, same noise."
+
+
+def fact_sheet(run: Run) -> list[tuple[str, str]]:
+    """(name, value) pairs for the top of the page."""
+    about = run.about
+    facts: list[tuple[str, str]] = []
+    for index, facts_of in enumerate(environments(run).values()):
+        facts.append(("Machine" if index == 0 else "also", machine(facts_of)))
+        software = [f"{name} {version}" for name, version in packages(facts_of)[:5]]
+        if software:
+            facts.append(("Software" if index == 0 else "also", ", ".join(software)))
+    threads, devices = axis_values(run, "threads"), axis_values(run, "device")
+    setting = [", ".join(map(str, devices)), f"{'/'.join(map(str, threads))} thread{'s' if threads != [1] else ''}"]
+    facts.append(("Setting", ", ".join([*setting, *map(str, axis_values(run, "precision"))])))
+    trials = run.of("trial")
+    if trials:
+        sizes = [f"{value:,}" for value in axis_values(run, "train")] or ["all"]
+        tests = [f"{value:,}" for value in axis_values(run, "test")] or ["all"]
+        shape = f"{'/'.join(map(str, axis_values(run, 'height')))}×{'/'.join(map(str, axis_values(run, 'width')))}"
+        epochs, seeds = axis_values(run, "epochs"), axis_values(run, "seed")
+        facts.append(("Data", f"{'/'.join(sizes)} training and {'/'.join(tests)} test images, {shape} pixels"))
+        facts.append(
+            ("Training", f"{'/'.join(map(str, epochs))} epochs, {text.count(_ok_seeds(run) or len(seeds), 'seed')}")
+        )
+    facts.append(("Cells", status_line(run)))
+    begun, ended = printable(about.get("created") or "?"), about.get("finished")
+    facts.append(("Run", f"{_day(begun)}, {'finished' if ended else 'not finished yet'}"))
+    return [(name, printable(value)) for name, value in facts]
+
+
+def status_line(run: Run) -> str:
+    """ "118 of 123 ok; 2 crashed, 1 timeout"."""
+    counts = Counter(record["status"] for record in run.current)
+    rest = [f"{counts[status]} {status.replace('_', ' ')}" for status in STATUSES if status != "ok" and counts[status]]
+    line = f"{counts['ok']:,} of {sum(counts.values()):,} ok"
+    return f"{line}; {', '.join(rest)}" if rest else line
+
+
+def not_run(run: Run) -> list[str]:
+    """Sentences on what the plan had and the journal has not, and what the run itself noted."""
+    found = []
+    planned = run.about.get("planned", {})
+    for kind in KINDS:
+        wanted, have = planned.get(kind, 0), len(run.of(kind))
+        if isinstance(wanted, int) and wanted > have:
+            found.append(f"{wanted - have:,} of {wanted:,} planned {_plural(kind)} left no record.")
+    if not run.about.get("finished"):
+        found.append("The run is not finished: the same command goes on where it stopped.")
+    found += [printable(note) for note in [*run.notes, *run.about.get("notes", [])]]
+    if run.superseded:
+        found.append(f"{text.count(len(run.superseded), 'failed attempt')} came before a later one of the same cell.")
+    return found
+
+
+def warnings(run: Run) -> list[str]:
+    """What records themselves warn of, with how many did."""
+    counts = Counter(printable(note) for record in run.current for note in record.get("warnings", []))
+    return [f"{note} ({text.count(number, 'cell')})" for note, number in sorted(counts.items())]
+
+
+def environments(run: Run) -> dict[str, dict[str, Any]]:
+    """Environments that current records refer to, in the order of run.json."""
+    used = {record["environment"] for record in run.current}
+    known = run.about.get("environments", {})
+    return {key: value for key, value in known.items() if key in used and isinstance(value, dict)}
+
+
+def machine(facts: dict[str, Any]) -> str:
+    """ "Intel Xeon ..., 2 cores, 25 GB; NVIDIA H200"."""
+    parts = [str(facts.get("cpu") or "unknown processor")]
+    if isinstance(facts.get("cores"), int):
+        parts.append(text.count(facts["cores"], "core"))
+    if isinstance(facts.get("memory"), int | float):
+        parts.append(text.bytes_(float(facts["memory"])))
+    gpus = [str(gpu.get("name", "?")) for gpu in facts.get("gpus") or [] if isinstance(gpu, dict)]
+    return ", ".join(parts) + (f"; {', '.join(gpus)}" if gpus else "")
+
+
+def packages(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Names and versions, the compared frameworks first."""
+    found = facts.get("packages") or {}
+    order = {name: index for index, name in enumerate(PACKAGES_FIRST)}
+    names = sorted(found, key=lambda name: (order.get(name, len(order)), name))
+    return [(name, str(found[name])) for name in names if name != "daebench"]
+
+
+def environment_table(key: str, facts: dict[str, Any]) -> Table:
+    """Everything that run.json says of one environment."""
+    rows = []
+    for name, value in facts.items():
+        if name == "packages" and isinstance(value, dict):
+            value = ", ".join(f"{package} {version}" for package, version in packages(facts))
+        elif name in ("memory", "memory_available") and isinstance(value, int | float):
+            value = text.bytes_(float(value))
+        rows.append([Cell(name.replace("_", " "), kind="name"), Cell(_plain(value), kind="reason")])
+    return Table(f"Environment {printable(key)}", ["fact", "value"], rows)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items()) or "–"
+    if isinstance(value, list):
+        return ", ".join(_plain(item) for item in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else printable(value)
+
+
+def _ok_seeds(run: Run) -> int:
+    return len({record["cell"]["seed"] for record in run.of("trial", "ok")})
+
+
+def _plural(kind: str) -> str:
+    return kind if kind == "timing" else f"{kind}s"
+
+
+def _day(moment: str) -> str:
+    return moment[:16].replace("T", " ") + (" UTC" if len(moment) >= 16 else "")

@@ -1,0 +1,225 @@
+"""What a run says, in sentences with intervals; also where it says nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from report import text
+from report.certification import Certification, certification, worst_ratio
+from report.naming import backend_key
+from report.quality import Quality, difference, quality
+from report.speed import RATE, Standing, Workload, ratio_of, workloads
+from results.loading import Run
+
+MOST_SENTENCES = 2
+"""With more timed networks than this, the winners share one sentence."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``topic`` is one or two words; ``headline`` what was found and how large it is; ``detail`` how sure it is."""
+
+    topic: str
+    headline: str
+    detail: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Headline and detail in one."""
+        return f"{self.headline}: {self.detail}." if self.detail else f"{self.headline}."
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that the findings and the page are made from."""
+
+    run: Run
+    proof: Certification
+    loads: list[Workload]
+    quality: Quality
+
+
+def analyse(run: Run) -> Analysis:
+    """Aggregate a run once for all sections."""
+    proof = certification(run)
+    wrong = frozenset(
+        record["id"] for record in run.of("trial", "ok") if (proof.doubt(record) or "").endswith("parity failed")
+    )
+    return Analysis(run, proof, workloads(run, proof), quality(run, wrong))
+
+
+def findings(analysis: Analysis) -> list[Finding]:
+    """The sentences, the most important first.  Never empty."""
+    found = [
+        *speed_findings(analysis.loads),
+        *quality_findings(analysis.quality),
+        *agreement_findings(analysis.quality),
+        *track_findings(analysis.loads),
+        *certificate_findings(analysis.proof),
+    ]
+    return found or [Finding("Nothing", "No cell of this run has come to a figure; its records say why")]
+
+
+# -- speed ---------------------------------------------------------------------------------------------------------
+
+
+def speed_findings(loads: Sequence[Workload]) -> list[Finding]:
+    """The fastest of each network, and by how much."""
+    ranked = [load for load in loads if load.ranked]
+    found: list[Finding] = []
+    if len(ranked) <= MOST_SENTENCES:
+        found = [_fastest(load) for load in ranked]
+    else:
+        rounds = sorted({load.rounds for load in ranked})
+        n = text.count(rounds[0], "round") if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]} rounds"
+        detail = f"{'; '.join(_fastest_short(load) for load in ranked)} (n = {n})"
+        found = [Finding("Speed", f"Who trains fastest depends on the network ({len(ranked)} timed)", detail)]
+        if len({tuple(sorted(one.contestant.name for one in load.leaders)) for load in ranked}) == 1:
+            names = text.listing([one.contestant.name for one in ranked[0].leaders])
+            found = [Finding("Speed", f"{names} trains fastest on all {len(ranked)} timed networks", detail)]
+    bare = [load.label for load in loads if load.standings and not load.ranked]
+    if bare:
+        headline = f"{text.listing(bare)}: speeds were measured, but none is ranked"
+        found.append(Finding("Speed", headline, "no contestant has a certificate that holds"))
+    return found
+
+
+def _fastest(load: Workload) -> Finding:
+    leaders, n = load.leaders, f"n = {text.count(load.rounds, 'round')}"
+    first = leaders[0].contestant
+    rate = f"{text.significant(first.metric(RATE).value)} images/s"
+    rest = [standing for standing in load.ranked if standing.rank != 1]
+    follower = f"{_ratio(leaders[0], rest[0])} times the rate of {rest[0].contestant.name}" if rest else ""
+    if len(load.ranked) == 1:
+        return Finding("Speed", f"{load.label}: {first.name} trains {rate}", f"nothing else is ranked beside it ({n})")
+    if len(leaders) > 1:
+        names = text.listing([standing.contestant.name for standing in leaders])
+        detail = f"{rate}, ratio {_ratio(leaders[0], leaders[-1])}"
+        detail += f"; {follower}, the next ({n})" if follower else f" ({n})"
+        return Finding("Speed", f"{load.label}: {names} train fastest and can not be told apart", detail)
+    return Finding("Speed", f"{load.label}: {first.name} trains fastest, {follower}", f"{rate} ({n})")
+
+
+def _ratio(a: Standing, b: Standing) -> str:
+    return text.ratio(ratio_of(a.contestant, b.contestant))
+
+
+def _fastest_short(load: Workload) -> str:
+    leaders = load.leaders
+    names = text.listing([standing.contestant.name for standing in leaders])
+    if len(leaders) > 1:
+        return f"{load.label} {names} (not told apart)"
+    rest = [standing for standing in load.ranked if standing.rank != 1]
+    ratio = f"{_ratio(leaders[0], rest[0])} times the next" if rest else "alone"
+    return f"{load.label} {names}, {ratio}"
+
+
+def track_findings(loads: Sequence[Workload]) -> list[Finding]:
+    """What the tuned path brings over the idiomatic one, by backend."""
+    parts: dict[str, list[str]] = {}
+    measured, n = False, set()
+    for load in loads:
+        for standing in load.ranked:
+            tuned = standing.contestant
+            plain = next((s.contestant for s in load.ranked if s.contestant.name == f"{tuned.backend} idiomatic"), None)
+            if tuned.track != "tuned" or plain is None:
+                continue
+            ratio = ratio_of(tuned, plain)
+            measured = measured or not ratio.includes(1.0)
+            n.add(len(tuned.rounds.keys() & plain.rounds.keys()))
+            verdict = " (no measurable difference)" if ratio.includes(1.0) else " (slower)" if ratio.value < 1 else ""
+            parts.setdefault(tuned.backend, []).append(f"{text.ratio(ratio)} for {load.label}{verdict}")
+    if not parts:
+        return []
+    rounds = text.listing([str(number) for number in sorted(n)])
+    detail = "; ".join(f"{name} {', '.join(parts[name])}" for name in sorted(parts, key=backend_key))
+    headline = "The tuned track trains faster than the idiomatic one by these factors"
+    if not measured:
+        headline = "No tuned track is measurably faster than the idiomatic one of its backend"
+    return [Finding("Tuning", headline, f"{detail} (n = {rounds} rounds)")]
+
+
+# -- quality -------------------------------------------------------------------------------------------------------
+
+
+def quality_findings(found: Quality) -> list[Finding]:
+    """The configuration that gains most over the noisy input, and whether the next is measurably worse."""
+    standings, shared = found.standings()
+    if not standings:
+        return []
+    best = standings[0]
+    seeds = len(best.by_seed)
+    basis = f"n = {text.count(seeds, 'seed')}" if seeds > 1 else f"n = 1 seed, so intervals cover {_images(found)} only"
+    over = f"mean over {text.count(len(shared), 'corruption')}" if len(shared) > 1 else found.conditions[shared[0]]
+    gain = f"{text.decibels(best.gain)} PSNR over the noisy input"
+    tied = [one for one in standings[1:] if difference(best, one).includes(0.0)]
+    if best.gain.known and best.gain.high < 0:
+        headline = f"No network gains over the noisy input; least is lost by {best.label}, {gain}"
+    elif best.gain.known and best.gain.low <= 0:
+        headline = f"No network gains measurably over the noisy input; nearest comes {best.label}, {gain}"
+    else:
+        headline = f"{best.label} denoises best, {gain}"
+    if tied:
+        names = [one.label for one in tied[:2]] + ([f"{len(tied) - 2} more"] if len(tied) > 2 else [])
+        detail = f"no measurable difference from {text.listing(names)}"
+    elif len(standings) > 1:
+        detail = f"{text.decibels(difference(best, standings[1]))} more than the next, {standings[1].label}"
+    else:
+        detail = "it is the only one that was trained on all of it"
+    return [Finding("Quality", headline, f"{detail} ({over}; {basis})")]
+
+
+def _images(found: Quality) -> str:
+    return f"the {found.images[0]:,} test images" if len(found.images) == 1 else "the test images"
+
+
+def agreement_findings(found: Quality) -> list[Finding]:
+    """Whether the same trial gives the same PSNR in every backend."""
+    if not found.agreements:
+        return []
+    # Pairs with a few trials in common say little about a mean; their single trials count all the same.
+    most = max(one.count for one in found.agreements)
+    pairs = [one for one in found.agreements if 2 * one.count >= most]
+    worst = max(pairs, key=lambda one: abs(one.difference.value))
+    single = max(abs(one.largest) for one in found.agreements)
+    if found.seed_noise is not None:
+        noise, source = found.seed_noise, f"{text.fixed(found.seed_noise)} dB standard deviation between seeds"
+    else:
+        noise, source = (
+            found.image_noise,
+            f"±{text.fixed(found.image_noise)} dB from the choice of test images (1 seed)",
+        )
+    agree = not math.isfinite(noise) or abs(worst.difference.value) <= noise
+    verdict = "Backends agree in PSNR" if agree else "Backends do not agree in PSNR"
+    scale = f"; for scale, {source}" if math.isfinite(noise) else ""
+    detail = (
+        f"between {worst.a} and {worst.b} over {text.count(worst.count, 'equal trial')}, the pair that differs most; "
+        f"single trials differ by up to {text.fixed(single)} dB{scale}"
+    )
+    return [Finding("Agreement", f"{verdict}, mean difference {text.decibels(worst.difference)}", detail)]
+
+
+def certificate_findings(proof: Certification) -> list[Finding]:
+    """How many certificates hold, and what fails first where one does not."""
+    tried = proof.tried
+    if not tried:
+        return []
+    ratios = [ratio for record in proof.held if (ratio := worst_ratio(record)) is not None]
+    parts = [f"the worst comes to {text.significant(max(ratios), 2)} of its tolerance"] if ratios else []
+    departures = proof.departures()
+    for departure in departures[:1]:
+        cell = departure.record["cell"]
+        times = f", {text.significant(departure.times)} times the tolerance" if departure.times is not None else ""
+        tensor = f" in {departure.tensor}" if departure.tensor else ""
+        more = f", and {len(departures) - 1} more" if len(departures) > 1 else ""
+        parts.append(
+            f"{cell['backend']} {cell['track']} departs on {cell['architecture']} at {departure.quantity}{tensor}"
+            f"{times}{more}: shown, not ranked"
+        )
+    crashed = [record for record in tried if record["status"] not in ("ok", "parity_failed")]
+    if crashed:
+        parts.append(f"{len(crashed)} could not be computed")
+    headline = f"{len(proof.held)} of {text.count(len(tried), 'certificate')} hold"
+    return [Finding("Certificates", headline, "; ".join(parts))]

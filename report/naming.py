@@ -1,0 +1,75 @@
+"""Names for what records are about: short where a run has only one of something, complete where it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Axes = Mapping[str, Any]
+
+BACKEND_ORDER = ("keras[tensorflow]", "keras[jax]", "keras[torch]", "torch", "jax")
+LOSS_NAMES = {"mse": "MSE", "bce": "BCE"}
+
+# What makes two trials trials of the same condition: everything but who computes it, the network and the seed.
+WHO = ("backend", "track", "device", "precision", "threads", "defaults")
+CONFIGURATION = ("architecture", "latent", "loss")
+_UNITS = {
+    "height": "{} px high",
+    "width": "{} px wide",
+    "channels": "{} channels",
+    "threads": "{} threads",
+    "batch_size": "batch {}",
+    "learning_rate": "rate {}",
+    "epochs": "{} epochs",
+    "train": "{} training images",
+    "test": "{} test images",
+    "latent": "latent {}",
+    "seed": "seed {}",
+    "defaults": "{} defaults",
+}
+_SWITCHES = {"clip": ("clipped", "not clipped"), "refresh": ("fresh noise every epoch", "noise drawn once")}
+
+
+def varying(cells: Iterable[Axes], names: Sequence[str]) -> tuple[str, ...]:
+    """Those of ``names`` which do not have the same value in all of ``cells``."""
+    rows = list(cells)
+    return tuple(name for name in names if len({row.get(name) for row in rows}) > 1)
+
+
+def describe(axes: Axes, names: Sequence[str]) -> str:
+    """``names`` with their values, as a person would say it: "latent 64, MSE, batch 128"."""
+    return ", ".join(_one(name, axes.get(name)) for name in names)
+
+
+def _one(name: str, value: Any) -> str:
+    if name in _SWITCHES:
+        return _SWITCHES[name][0 if value else 1]
+    if name == "loss":
+        return LOSS_NAMES.get(value, str(value))
+    if value is None:
+        return {"train": "all training images", "test": "all test images"}.get(name, f"default {name}")
+    text = f"{value:,}" if isinstance(value, int) and name in ("train", "test") else str(value)
+    return _UNITS.get(name, "{}").format(text)
+
+
+def configuration_label(axes: Axes) -> str:
+    """ "conv, latent 64, MSE"."""
+    return describe(axes, CONFIGURATION)
+
+
+def backend_key(name: str) -> tuple[int, str]:
+    """Backends in a fixed order; unknown ones after those known, by name."""
+    first = name.split(" ")[0]
+    return (BACKEND_ORDER.index(first) if first in BACKEND_ORDER else len(BACKEND_ORDER), name)
+
+
+def natural_key(value: Any) -> tuple[Any, ...]:
+    """A sort key for mixed values: numbers by size, text by its words and the numbers inside it."""
+    import re
+
+    if value is None:
+        return ((0, 0.0, ""),)
+    if isinstance(value, bool | int | float):
+        return ((1, float(value), ""),)
+    parts = re.split(r"(\d+(?:\.\d+)?)", str(value))
+    return tuple((1, float(part), "") if index % 2 else (2, 0.0, part) for index, part in enumerate(parts))

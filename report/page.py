@@ -1,0 +1,181 @@
+"""The page: sections filled from an analysis, charts drawn, everything put into one file.
+
+The same records give the same bytes: nothing here asks for the time, makes an id at random or walks a set.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from report import charts, facts, pictures, tables, text
+from report.charts import Chart
+from report.findings import Analysis, Finding, analyse, findings
+from report.speed import Workload
+from report.tables import Table
+from report.tradeoff import frontier, panels
+from results.loading import Run
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass
+class Page:
+    """What the template fills in; every list may be empty, and its section then says so or is left out."""
+
+    title: str
+    name: str
+    description: str
+    summary: str
+    findings: list[Finding]
+    facts: list[tuple[str, str]]
+    speed: list[tuple[Workload, Chart, Table]] = field(default_factory=list)
+    unmeasured: list[Workload] = field(default_factory=list)
+    cold: list[tuple[Chart, Table]] = field(default_factory=list)
+    quality: list[Chart] = field(default_factory=list)
+    quality_tables: list[Table] = field(default_factory=list)
+    seeds: int = 0
+    uncertain: str = ""
+    agreement: Table | None = None
+    frontier: tuple[Chart, Table, str, bool] | None = None
+    curves: list[tuple[Chart, Chart]] = field(default_factory=list)
+    curves_measured: bool = False
+    pictures: list[pictures.Group] = field(default_factory=list)
+    certificates: list[Table] = field(default_factory=list)
+    checks: Table | None = None
+    environments: list[Table] = field(default_factory=list)
+    statuses: Table | None = None
+    status_line: str = ""
+    missing: Table | None = None
+    not_run: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    stale: Table | None = None
+    sweep: str = ""
+    command: str = ""
+
+    def charts(self) -> list[Chart]:
+        """All charts, in the order of the page."""
+        found = [chart for _, chart, _ in self.speed] + [chart for chart, _ in self.cold] + self.quality
+        found += [self.frontier[0]] if self.frontier else []
+        return found + [chart for pair in self.curves for chart in pair]
+
+
+def make_page(run: Run) -> Page:
+    """Everything the report of ``run`` shows."""
+    analysis = analyse(run)
+    about = run.about
+    name = tables.printable(about.get("name") or run.folder.name)
+    page = Page(
+        title=f"daebench: {name}",
+        name=name,
+        description=tables.printable(about.get("description") or ""),
+        summary=facts.summary(run),
+        findings=findings(analysis),
+        facts=facts.fact_sheet(run),
+        sweep=tables.printable(json.dumps(about.get("sweep", {}), indent=1, ensure_ascii=False)),
+        command=tables.printable(about.get("command") or ""),
+        status_line=facts.status_line(run),
+        not_run=facts.not_run(run),
+        warnings=facts.warnings(run),
+        errors=tables.errors(run),
+    )
+    _speed(page, analysis)
+    _quality(page, analysis)
+    _tradeoff(page, analysis)
+    _proof(page, analysis)
+    page.environments = [facts.environment_table(key, value) for key, value in facts.environments(run).items()]
+    page.statuses = tables.status_table(run.current)
+    page.missing = _filled(tables.missing_table(run))
+    page.stale = _filled(tables.stale_table(run.stale))
+    page.pictures = pictures.groups(run)
+    return page
+
+
+def _speed(page: Page, analysis: Analysis) -> None:
+    measured = [load for load in analysis.loads if load.standings]
+    page.speed = [
+        (load, charts.speed_chart(load, index), tables.speed_table(load)) for index, load in enumerate(measured)
+    ]
+    page.cold = [(charts.cold_chart(load, index), tables.cold_table(load)) for index, load in enumerate(measured)]
+    page.unmeasured = [load for load in analysis.loads if not load.standings]
+
+
+def _quality(page: Page, analysis: Analysis) -> None:
+    found = analysis.quality
+    page.uncertain = (
+        f"{text.count(found.uncertain, 'trial')} by backends whose certificate failed left out."
+        if found.uncertain
+        else ""
+    )
+    if not found.scores:
+        return
+    page.seeds = len(found.seeds)
+    latent = charts.latent_chart(found)
+    page.quality = [charts.quality_chart(found), *([latent] if latent else [])]
+    page.quality_tables = [tables.quality_table(found), tables.standings_table(found)]
+    page.agreement = _filled(tables.agreement_table(found))
+
+
+def _tradeoff(page: Page, analysis: Analysis) -> None:
+    points, basis = frontier(analysis.run, analysis.loads)
+    if points:
+        borrowed = not all(point.own for point in points)
+        page.frontier = (charts.frontier_chart(points), tables.frontier_table(points), basis, borrowed)
+    shown = panels(analysis.run, analysis.loads)
+    page.curves_measured = any(panel.measured for panel in shown)
+    page.curves = [
+        (charts.curve_chart(panel, index, "epochs"), charts.curve_chart(panel, index, "seconds"))
+        for index, panel in enumerate(shown)
+    ]
+
+
+def _proof(page: Page, analysis: Analysis) -> None:
+    if analysis.proof.records:
+        wanted = [tables.certificate_table(analysis.proof), tables.departure_table(analysis.proof)]
+        page.certificates = [table for table in wanted if table.rows]
+        page.checks = tables.checks_table(analysis.proof)
+
+
+def _filled(table: Table) -> Table | None:
+    return table if table.rows else None
+
+
+def render(page: Page) -> str:
+    """The HTML of ``page``, all in one: styles, scripts, charts and pictures."""
+    import vl_convert
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    shown = page.charts()
+    version = charts.vega_lite_version()
+    # A page without charts needs none of the 0.9 MB that draw them.
+    library = vl_convert.javascript_bundle(**({"vl_version": version} if version else {})) if shown else ""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        page=page,
+        stills={chart.name: Markup(chart.still()) for chart in shown},
+        specs=Markup(embedded_json({chart.name: chart.spec for chart in shown})),
+        library=Markup(embedded_script(library)),
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+    )
+
+
+def embedded_json(value: Any) -> str:
+    """JSON that can stand inside a <script>: no text in it can end the element or begin a comment."""
+    data = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
+    return data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def embedded_script(source: str) -> str:
+    """JavaScript that can stand inside a <script>; in strings and patterns the backslash changes nothing."""
+    return source.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -1,0 +1,240 @@
+"""Quality: what a network gains over the noisy input, by corruption and configuration, and whether backends agree.
+
+Certified backends compute the same thing, so their trials of one cell are averaged and not counted as independent.
+What is independent are training seeds; with a single one, an interval can only speak of the test images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from report.naming import CONFIGURATION, WHO, backend_key, configuration_label, describe, natural_key, varying
+from results.loading import Run
+from results.schema import Record
+from results.statistics import Interval, mean_interval
+
+FULL_SHARE = 0.9
+"""A backend with at least this share of the most trials of any backend has the whole grid."""
+
+Configuration = tuple[Any, ...]
+Condition = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean over backends and seeds of one configuration under one condition; dB.  ``half``: of the image interval."""
+
+    psnr: float
+    noisy: float
+    gain: float
+    half: float
+    ssim: float | None
+    by_seed: dict[int, float]
+    backends: int
+
+    @property
+    def interval(self) -> Interval:
+        """Of the gain: over seeds where there are several, else over test images."""
+        if len(self.by_seed) > 1:
+            return mean_interval(list(self.by_seed.values()))
+        return Interval(self.gain, self.gain - self.half, self.gain + self.half)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A configuration over all conditions that it shares with the others."""
+
+    configuration: Configuration
+    label: str
+    gain: Interval
+    by_seed: dict[int, float]
+    half: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """PSNR of backend ``a`` minus that of ``b``, over trials that are equal in everything else; dB."""
+
+    a: str
+    b: str
+    difference: Interval
+    largest: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    """All scored trials of a run, aggregated."""
+
+    scores: dict[tuple[Condition, Configuration], Score]
+    conditions: dict[Condition, str]
+    """Label by condition, in order."""
+    configurations: dict[Configuration, str]
+    backends: tuple[str, ...]
+    trials: int
+    seeds: tuple[int, ...]
+    seed_noise: float | None
+    """Pooled standard deviation of PSNR between seeds of one cell, dB; None with one seed."""
+    image_noise: float
+    """Mean half-width of the interval of a trial's mean PSNR over test images, dB."""
+    agreements: tuple[Agreement, ...]
+    images: tuple[int, ...]
+    """Numbers of test images that the trials name."""
+    uncertain: int
+    """Trials by backends without certificate, left out of all averages."""
+
+    def standings(self) -> tuple[list[Standing], list[Condition]]:
+        """Configurations by mean gain, best first, and the conditions they were compared on (those all have)."""
+        present = {
+            configuration: {c for c, k in self.scores if k == configuration} for configuration in self.configurations
+        }
+        most = max((len(found) for found in present.values()), default=0)
+        rivals = {key: found for key, found in present.items() if len(found) >= FULL_SHARE * most}
+        shared = [c for c in self.conditions if all(c in found for found in rivals.values())]
+        if not shared:
+            return [], []
+        found = [self._standing(key, shared) for key in rivals]
+        return sorted(found, key=lambda standing: (-standing.gain.value, standing.label)), shared
+
+    def _standing(self, key: Configuration, shared: Sequence[Condition]) -> Standing:
+        scores = [self.scores[condition, key] for condition in shared]
+        seeds = set.intersection(*(set(score.by_seed) for score in scores))
+        by_seed = {seed: _mean([score.by_seed[seed] for score in scores]) for seed in sorted(seeds)}
+        # The conditions have the same test images, so their errors go together: the mean half-width, not one over n.
+        half = _mean([score.half for score in scores])
+        if len(by_seed) > 1:
+            gain = mean_interval(list(by_seed.values()))
+        else:
+            value = _mean([score.gain for score in scores])
+            gain = Interval(value, value - half, value + half)
+        return Standing(key, self.configurations[key], gain, by_seed, half)
+
+
+def difference(a: Standing, b: Standing) -> Interval:
+    """Gain of ``a`` minus that of ``b``: paired by seed where there are several, else as if their images were others
+    (which is wider than it need be)."""
+    seeds = sorted(a.by_seed.keys() & b.by_seed.keys())
+    if len(seeds) > 1:
+        return mean_interval([a.by_seed[seed] - b.by_seed[seed] for seed in seeds])
+    value, half = a.gain.value - b.gain.value, math.hypot(a.half, b.half)
+    return Interval(value, value - half, value + half)
+
+
+def who(cell: dict[str, Any], differing: Sequence[str]) -> str:
+    """ "torch", or "torch (cuda)" where a run has several devices."""
+    extra = describe(cell, [name for name in differing if name != "backend"])
+    return f"{cell['backend']} ({extra})" if extra else str(cell["backend"])
+
+
+def condition_axes(cell: dict[str, Any]) -> list[str]:
+    """All axes of a trial that are neither who computes it, nor the network, nor the seed."""
+    return sorted(name for name in cell if name not in (*WHO, *CONFIGURATION, "seed"))
+
+
+def who_axes(trials: Sequence[Record]) -> tuple[str, ...]:
+    """The axes by which backends have to be told apart in this run; the track of a backend is one of them only if
+    one backend has two."""
+    cells = [record["cell"] for record in trials]
+    names = [name for name in varying(cells, WHO) if name != "track"]
+    tracks: dict[str, set[str]] = defaultdict(set)
+    for cell in cells:
+        tracks[cell["backend"]].add(cell["track"])
+    return (*names, "track") if any(len(found) > 1 for found in tracks.values()) else tuple(names)
+
+
+def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
+    """Aggregate the ok trials of ``run``, but those whose id is in ``distrusted``."""
+    every = run.of("trial", "ok")
+    trials = [record for record in every if record["id"] not in distrusted]
+    differing = who_axes(trials)
+    axes = condition_axes(trials[0]["cell"]) if trials else []
+    label_axes = varying((record["cell"] for record in trials), [name for name in axes if name != "corruption"])
+
+    groups: dict[tuple[Condition, Configuration], list[Record]] = defaultdict(list)
+    labels: dict[Condition, str] = {}
+    for record in trials:
+        cell = record["cell"]
+        condition = tuple(cell.get(name) for name in axes)
+        configuration = tuple(cell[name] for name in CONFIGURATION)
+        groups[condition, configuration].append(record)
+        labels[condition] = ", ".join(filter(None, [cell["corruption"], describe(cell, label_axes)]))
+    conditions = dict(sorted(labels.items(), key=lambda item: natural_key(item[1])))
+    configurations = {
+        key: configuration_label(dict(zip(CONFIGURATION, key, strict=True)))
+        for key in sorted({key for _, key in groups}, key=lambda key: tuple(natural_key(part) for part in key))
+    }
+    return Quality(
+        scores={key: _score(group) for key, group in groups.items()},
+        conditions=conditions,
+        configurations=configurations,
+        backends=tuple(sorted({who(record["cell"], differing) for record in trials}, key=backend_key)),
+        trials=len(trials),
+        seeds=tuple(sorted({record["cell"]["seed"] for record in trials})),
+        seed_noise=_seed_noise(groups.values(), differing),
+        image_noise=_mean([_half(record, "psnr") for record in trials]) if trials else math.nan,
+        agreements=_agreements(trials, differing),
+        images=tuple(sorted({record["cell"]["test"] for record in trials if record["cell"]["test"]})),
+        uncertain=len(every) - len(trials),
+    )
+
+
+def _score(group: Sequence[Record]) -> Score:
+    seeds: dict[int, list[float]] = defaultdict(list)
+    for record in group:
+        seeds[record["cell"]["seed"]].append(record["metrics"]["psnr_gain"])
+    by_seed = {seed: _mean(values) for seed, values in sorted(seeds.items())}
+    ssim = [record["metrics"]["ssim"] for record in group if "ssim" in record["metrics"]]
+    return Score(
+        psnr=_mean([record["metrics"]["psnr"] for record in group]),
+        noisy=_mean([record["metrics"]["psnr_noisy"] for record in group]),
+        gain=_mean(list(by_seed.values())),
+        half=_mean([_half(record, "psnr_gain") for record in group]),
+        ssim=_mean(ssim) if ssim else None,
+        by_seed=by_seed,
+        backends=len({record["cell"]["backend"] for record in group}),
+    )
+
+
+def _seed_noise(groups: Any, differing: Sequence[str]) -> float | None:
+    squares, degrees = 0.0, 0
+    for group in groups:
+        cells: dict[str, list[float]] = defaultdict(list)
+        for record in group:
+            cells[who(record["cell"], differing)].append(record["metrics"]["psnr"])
+        for values in cells.values():
+            mean = _mean(values)
+            squares += sum((value - mean) ** 2 for value in values)
+            degrees += len(values) - 1
+    return math.sqrt(squares / degrees) if degrees else None
+
+
+def _agreements(trials: Sequence[Record], differing: Sequence[str]) -> tuple[Agreement, ...]:
+    table: dict[str, dict[tuple[Any, ...], float]] = defaultdict(dict)
+    for record in trials:
+        cell = record["cell"]
+        point = tuple(sorted((name, str(value)) for name, value in cell.items() if name not in WHO))
+        table[who(cell, differing)][point] = record["metrics"]["psnr"]
+    found = []
+    for a, b in combinations(sorted(table, key=backend_key), 2):
+        common = sorted(table[a].keys() & table[b].keys())
+        if common:
+            values = [table[a][point] - table[b][point] for point in common]
+            found.append(Agreement(a, b, mean_interval(values), max(values, key=abs), len(values)))
+    return tuple(found)
+
+
+def _half(record: Record, name: str) -> float:
+    """Half the interval of a metric over test images; NaN where there is none."""
+    metrics = record["metrics"]
+    if f"{name}_low" not in metrics or f"{name}_high" not in metrics:
+        return math.nan
+    return float(metrics[f"{name}_high"] - metrics[f"{name}_low"]) / 2
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -1,0 +1,164 @@
+"""Speed: contestants of a session side by side, ranked where they are certified and can be told apart."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from report.certification import Certification
+from report.naming import backend_key, configuration_label, describe, natural_key, varying
+from results.loading import Run
+from results.schema import Record
+from results.statistics import Interval, mean_interval, paired_ratio, process_rate, shared_ranks
+
+COLD_COSTS = ("import_seconds", "build_seconds", "staging_seconds", "first_step_seconds")
+_SETTING = ("optimizer", "learning_rate", "batch_size", "device", "precision", "threads", "height", "width", "channels")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One backend and track in a workload.  ``rounds``: its training rate (images/s) by round."""
+
+    backend: str
+    track: str
+    record: Record
+    rounds: dict[int, float]
+    doubt: str | None
+    """Why it is not ranked although it ran; None if it is."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.backend} {self.track}"
+
+    def metric(self, name: str) -> Interval:
+        """A figure of the record with its interval; NaN where it is missing."""
+        metrics = self.record.get("metrics", {})
+        ends = (metrics.get(name + end, math.nan) for end in ("_low", "_high"))
+        return Interval(metrics.get(name, math.nan), *ends)
+
+    @property
+    def cold_seconds(self) -> float:
+        """Import, build, staging and first step together, s."""
+        return sum(value for name in COLD_COSTS if math.isfinite(value := self.metric(name).value))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A contestant's place.  ``rank`` is None where it is not ranked; ``share``: its rate relative to the fastest's."""
+
+    contestant: Contestant
+    rank: int | None
+    share: Interval
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What one session measured of one network.  ``standings``: ranked ones first, fastest first."""
+
+    label: str
+    setting: str
+    axes: dict[str, Any]
+    environment: str
+    standings: tuple[Standing, ...]
+    failed: tuple[Record, ...]
+
+    @property
+    def ranked(self) -> list[Standing]:
+        return [standing for standing in self.standings if standing.rank is not None]
+
+    @property
+    def leaders(self) -> list[Standing]:
+        return [standing for standing in self.standings if standing.rank == 1]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that the fastest contestant took part in."""
+        return len(self.standings[0].contestant.rounds) if self.standings else 0
+
+    def find(self, backend: str, track: str) -> Contestant | None:
+        for standing in self.standings:
+            if (standing.contestant.backend, standing.contestant.track) == (backend, track):
+                return standing.contestant
+        return None
+
+
+def workloads(run: Run, proof: Certification) -> list[Workload]:
+    """All timed workloads, in a fixed order.  Contestants are compared within their own session only."""
+    records = run.of("timing")
+    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        common = {name: value for name, value in record["cell"].items() if name not in ("backend", "track")}
+        groups[(record["environment"], record.get("session") or "", *sorted(common.items()))].append(record)
+    _adopt_failures(groups)
+    axes = [group[0]["cell"] for group in groups.values()]
+    differing = varying(axes, ("latent", "loss", *_SETTING))
+    machines = {record["environment"]: run.environment(record) for record in records}
+    found = []
+    for key, group in groups.items():
+        cell = group[0]["cell"]
+        # Speeds of two machines are never compared; where a report has both, their names say which is which.
+        machine = str(machines[key[0]].get("cpu") or key[0]) if len(machines) > 1 else ""
+        label = ", ".join(filter(None, [cell["architecture"], describe(cell, differing), machine]))
+        setting = [configuration_label(cell), describe(cell, ("batch_size", "precision", "device")), machine]
+        standings = _standings([_contestant(record, proof) for record in group if record["status"] == "ok"])
+        failed = tuple(record for record in group if record["status"] != "ok")
+        found.append(Workload(label, ", ".join(filter(None, setting)), cell, key[0], standings, failed))
+    return sorted(found, key=lambda workload: (natural_key(workload.label), workload.environment, workload.setting))
+
+
+def ratio_of(a: Contestant, b: Contestant) -> Interval:
+    """How many times as fast as ``b`` ``a`` is, over the rounds that both took part in; NaN without any."""
+    common = sorted(a.rounds.keys() & b.rounds.keys())
+    if not common:
+        return Interval(a.metric(RATE).value / b.metric(RATE).value, math.nan, math.nan)
+    return paired_ratio([a.rounds[number] for number in common], [b.rounds[number] for number in common])
+
+
+RATE = "train_samples_per_second"
+
+
+def _adopt_failures(groups: dict[tuple[Any, ...], list[Record]]) -> None:
+    """A contestant that never started has no session: it belongs to the one that measured the same workload."""
+    for key in [key for key in groups if not key[1]]:
+        home = next((other for other in groups if other[1] and (other[0], *other[2:]) == (key[0], *key[2:])), None)
+        if home is not None:
+            groups[home] += groups.pop(key)
+
+
+def _contestant(record: Record, proof: Certification) -> Contestant:
+    rounds = {}
+    for entry in record["samples"]["rounds"]:
+        blocks = entry.get("train") or []
+        settled = blocks[entry.get("warmup_blocks", 0) :] or blocks[-1:]
+        if settled:
+            rounds[int(entry["round"])] = process_rate(settled)
+    cell = record["cell"]
+    return Contestant(cell["backend"], cell["track"], record, rounds, proof.doubt(record))
+
+
+def _standings(contestants: list[Contestant]) -> tuple[Standing, ...]:
+    ranked = [one for one in contestants if one.doubt is None and one.rounds]
+    rounds = sorted({number for one in ranked for number in one.rounds})
+    table = {one.name: [math.log(one.rounds[n]) if n in one.rounds else math.nan for n in rounds] for one in ranked}
+    ranks = shared_ranks(list(table), table)
+    leader = min(ranked, key=lambda one: (ranks[one.name], -_level(one), one.name), default=None)
+    standings = []
+    for one in contestants:
+        share = Interval(math.nan, math.nan, math.nan)
+        if leader is not None:
+            share = Interval(1.0, 1.0, 1.0) if one is leader else ratio_of(one, leader)
+        standings.append(Standing(one, ranks.get(one.name), share))
+
+    def order(standing: Standing) -> tuple[Any, ...]:
+        one = standing.contestant
+        return (standing.rank is None, standing.rank or 0, -_level(one), backend_key(one.backend), one.track)
+
+    return tuple(sorted(standings, key=order))
+
+
+def _level(one: Contestant) -> float:
+    if not one.rounds:
+        return math.log(max(one.metric(RATE).value, 1e-12))
+    return mean_interval([math.log(rate) for rate in one.rounds.values()]).value

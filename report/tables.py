@@ -1,0 +1,400 @@
+"""Tables: what the charts show and more, readable without JavaScript.  Cells are plain text; the template escapes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from report import text
+from report.certification import Certification, worst_ratio
+from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe, varying
+from report.quality import Quality, difference
+from report.speed import COLD_COSTS, RATE, Workload
+from report.tradeoff import Point
+from results.loading import Run
+from results.schema import Record
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+STDERR_KEPT = 1500
+"""Characters of a stderr that the report repeats; the record has more."""
+HEAT = ((247, 250, 253), (8, 81, 156))
+"""From no gain to the largest one."""
+LOSS_OF_QUALITY = (253, 224, 204)
+"""Worse than the noisy input."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``note`` stands small below the text, ``kind`` is a CSS class, ``style`` only ever a colour made here."""
+
+    text: str
+    note: str = ""
+    kind: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """``numeric``: columns set flush right."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    numeric: frozenset[int] = frozenset()
+    kinds: list[str] = field(default_factory=list)
+    """A CSS class by row, if any."""
+
+
+def printable(value: object) -> str:
+    """Text of a record without terminal colours and control characters."""
+    return _CONTROL.sub("", _ANSI.sub("", str(value)))
+
+
+def speed_table(load: Workload) -> Table:
+    """Ranks, rates, latency; those that are not ranked, and those that did not finish, below."""
+    rows, kinds = [], []
+    for standing in load.standings:
+        one = standing.contestant
+        inference, latency = one.metric("inference_samples_per_second"), one.metric("latency_seconds")
+        rank = str(standing.rank) if standing.rank else "–"
+        if standing.rank and sum(other.rank == standing.rank for other in load.ranked) > 1:
+            rank += "="
+        first = standing.share.value == 1.0 and standing.share.low == 1.0
+        share = "fastest" if first else text.ratio(standing.share) if math.isfinite(standing.share.value) else "–"
+        rows.append(
+            [
+                Cell(rank, kind="rank"),
+                Cell(one.backend, (one.doubt and f"not ranked: {one.doubt}") or "", kind="name"),
+                Cell(one.track),
+                Cell(*_split(text.quantity(one.metric(RATE)))),
+                Cell(*_split(share)),
+                Cell(*_split(text.quantity(inference))),
+                Cell(*_milliseconds(latency.value, latency.low, latency.high)),
+                Cell(*_milliseconds(one.metric("latency_p95_seconds").value)),
+                Cell(text.significant(one.metric("train_gflops").value)),
+                Cell(str(len(one.rounds))),
+            ]
+        )
+        kinds.append("leader" if standing.rank == 1 else "" if standing.rank else "unranked")
+    for record in load.failed:
+        cell = record["cell"]
+        reason = f"{cell['track']}; {record['status'].replace('_', ' ')}: {printable(record['reason'])[:200]}"
+        blank = [Cell("–") for _ in range(7)]
+        rows.append([Cell("–", kind="rank"), Cell(cell["backend"], reason, kind="name"), *blank])
+        kinds.append("unranked")
+    return Table(
+        load.setting,
+        [
+            "rank", "backend, track", "training, images/s", "× fastest", "inference, images/s", "latency, ms",
+            "p95, ms", "GFLOP/s", "n",
+        ],
+        rows,
+        frozenset(range(2, 9)),
+        kinds,
+    )  # fmt: skip
+
+
+def cold_table(load: Workload) -> Table:
+    """Cold costs and memory of each contestant, cheapest start first."""
+    rows = []
+    for standing in sorted(load.standings, key=lambda standing: standing.contestant.cold_seconds):
+        one = standing.contestant
+        memory, device = one.metric("peak_memory_bytes"), one.metric("peak_device_bytes")
+        rows.append(
+            [
+                Cell(one.backend, one.track, kind="name"),
+                *(Cell(text.seconds(one.metric(name).value)) for name in COLD_COSTS),
+                Cell(text.seconds(one.cold_seconds)),
+                Cell(text.bytes_(memory.value)),
+                Cell(text.bytes_(device.value)),
+            ]
+        )
+    titles = ["import", "build", "staging", "first step", "together", "peak memory", "on device"]
+    return Table(load.setting, ["backend, track", *titles], rows, frozenset(range(1, 8)))
+
+
+def quality_table(found: Quality) -> Table:
+    """Gain in PSNR: a row for each corruption, a column for each configuration, shaded by value."""
+    top = max((score.gain for score in found.scores.values()), default=1.0)
+    rows = []
+    for condition, label in found.conditions.items():
+        scores = [found.scores.get((condition, configuration)) for configuration in found.configurations]
+        present = [score for score in scores if score is not None]
+        best = max(score.gain for score in present)
+        noisy = sum(score.noisy for score in present) / len(present)
+        row = [Cell(label, kind="name"), Cell(text.fixed(noisy))]
+        for score in scores:
+            if score is None:
+                row.append(Cell("", kind="absent"))
+                continue
+            interval = score.interval
+            note = f"±{text.fixed((interval.high - interval.low) / 2)}" if interval.known else ""
+            kind = "heat best" if score.gain == best and len(present) > 1 else "heat"
+            row.append(Cell(text.signed(score.gain), note, kind, _shade(score.gain, top)))
+        rows.append(row)
+    columns = ["corruption", "noisy, dB", *found.configurations.values()]
+    return Table("Gain in PSNR over the noisy input, dB", columns, rows, frozenset(range(1, len(columns))))
+
+
+def standings_table(found: Quality) -> Table:
+    """Configurations by mean gain, with SSIM."""
+    standings, shared = found.standings()
+    rows = []
+    for standing in standings:
+        ssims = [found.scores[condition, standing.configuration].ssim for condition in shared]
+        known = [value for value in ssims if value is not None]
+        architecture, latent, loss = standing.configuration
+        rows.append(
+            [
+                Cell(str(architecture), kind="name"),
+                Cell(f"{latent}"),
+                Cell(LOSS_NAMES.get(loss, str(loss))),
+                Cell(*_split(text.decibels(standing.gain))),
+                Cell(text.fixed(sum(known) / len(known), 3) if known else "–"),
+                Cell(str(len(standing.by_seed))),
+            ]
+        )
+    columns = ["architecture", "latent", "loss", "gain in PSNR", "SSIM", "seeds"]
+    caption = f"Mean over {text.count(len(shared), 'corruption')} that all of these were trained on"
+    tied = ["leader" if difference(standings[0], one).includes(0.0) else "" for one in standings]
+    return Table(caption, columns, rows, frozenset((1, 3, 4, 5)), tied)
+
+
+def agreement_table(found: Quality) -> Table:
+    """PSNR of one backend minus that of another, over equal trials."""
+    rows = [
+        [
+            Cell(f"{one.a}", f"minus {one.b}", kind="name"),
+            Cell(*_split(text.decibels(one.difference))),
+            Cell(f"{text.signed(one.largest, 3)} dB"),
+            Cell(str(one.count)),
+        ]
+        for one in found.agreements
+    ]
+    columns = ["backends", "mean difference in PSNR", "largest of a trial", "paired trials"]
+    return Table("The same trial in two backends", columns, rows, frozenset((1, 2, 3)))
+
+
+def frontier_table(points: Sequence[Point]) -> Table:
+    rows = [
+        [
+            Cell(point.who, kind="name"),
+            Cell(point.network),
+            Cell(text.significant(point.rate)),
+            Cell(f"{text.signed(point.gain)} dB"),
+            Cell("yes" if point.best else ""),
+        ]
+        for point in points
+    ]
+    columns = ["contestant", "network", "training, images/s", "gain", "on the frontier"]
+    kinds = ["leader" if point.best else "" for point in points]
+    return Table("Speed against quality", columns, rows, frozenset((2, 3)), kinds)
+
+
+def certificate_table(proof: Certification) -> Table:
+    """A row for each backend and track, a column for each architecture: how many hold, and the worst ratio."""
+    names = sorted({record["cell"]["architecture"] for record in proof.records})
+    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    for record in proof.records:
+        cell = record["cell"]
+        groups.setdefault((cell["backend"], cell["track"]), {}).setdefault(cell["architecture"], []).append(record)
+    rows = []
+    for (backend, track), by_name in sorted(groups.items(), key=lambda item: (backend_key(item[0][0]), item[0][1])):
+        row = [Cell(backend, track, kind="name")]
+        for name in names:
+            row.append(_certificate_cell(by_name.get(name, [])))
+        rows.append(row)
+    return Table("Certificates that hold, and their largest deviation / tolerance", ["backend, track", *names], rows)
+
+
+def _certificate_cell(records: Sequence[Record]) -> Cell:
+    if not records:
+        return Cell("", kind="absent")
+    held = [record for record in records if record["status"] == "ok"]
+    ratios = [ratio for record in records if (ratio := worst_ratio(record)) is not None]
+    worst = f"worst {text.significant(max(ratios), 2)}×" if ratios else ""
+    others = sorted({record["status"].replace("_", " ") for record in records} - {"ok"})
+    mark = "✓" if len(held) == len(records) else "✗"
+    note = ", ".join(filter(None, [worst, *others]))
+    return Cell(f"{mark} {len(held)} of {len(records)}", note, "good" if mark == "✓" else "bad")
+
+
+def departure_table(proof: Certification) -> Table:
+    """The failures: what departs first, where, and by how much."""
+    rows = []
+    for departure in proof.departures():
+        cell = departure.record["cell"]
+        times = departure.times
+        rows.append(
+            [
+                Cell(f"{cell['backend']} {cell['track']}", kind="name"),
+                Cell(describe(cell, (*CONFIGURATION, "optimizer", "precision"))),
+                Cell(departure.quantity),
+                Cell(departure.tensor or "–", kind="code"),
+                Cell(_scientific(departure.deviation)),
+                Cell(_scientific(departure.tolerance)),
+                Cell(f"{text.significant(times)}×" if times is not None else "not finite"),
+            ]
+        )
+    columns = ["contestant", "specification", "first departs at", "tensor", "deviation", "tolerance", "ratio"]
+    return Table("Where a certificate fails", columns, rows, frozenset((4, 5, 6)))
+
+
+def checks_table(proof: Certification) -> Table:
+    """Every certificate with the deviation of every quantity."""
+    quantities = list(
+        dict.fromkeys(check["quantity"] for record in proof.records for check in record.get("checks", []))
+    )
+    differing = varying((record["cell"] for record in proof.records), ("optimizer", "precision", "device", "height"))
+    rows = []
+    for record in proof.records:
+        cell = record["cell"]
+        checks = {check["quantity"]: check for check in record.get("checks", [])}
+        row = [
+            Cell(f"{cell['backend']} {cell['track']}", kind="name"),
+            Cell(describe(cell, (*CONFIGURATION, *differing))),
+            Cell(record["status"].replace("_", " "), kind="good" if record["status"] == "ok" else "bad"),
+        ]
+        for name in quantities:
+            check = checks.get(name)
+            if check is None:
+                row.append(Cell("–"))
+            else:
+                note = f"of {_scientific(check['tolerance'])}"
+                row.append(Cell(_scientific(check["deviation"]), note, "" if check["ok"] else "bad"))
+        rows.append(row)
+    columns = ["contestant", "specification", "status", *quantities]
+    return Table("Deviation and tolerance", columns, rows, frozenset(range(3, len(columns))))
+
+
+def status_table(records: Iterable[Record]) -> Table:
+    """Every cell, those that are not ok first."""
+    ordered = sorted(enumerate(records), key=lambda item: (item[1]["status"] == "ok", item[0]))
+    rows, kinds = [], []
+    for _, record in ordered:
+        cell, status = record["cell"], record["status"]
+        rows.append(
+            [
+                Cell(record["kind"]),
+                Cell(f"{cell['backend']} {cell['track']}", kind="name"),
+                Cell(describe(cell, CONFIGURATION)),
+                Cell(_point(cell)),
+                Cell(status.replace("_", " "), kind="good" if status == "ok" else "bad"),
+                Cell(_headline(record), kind="reason"),
+                Cell(text.seconds(record["seconds"])),
+            ]
+        )
+        kinds.append("" if status == "ok" else "unranked")
+    columns = ["kind", "backend, track", "network", "setting", "status", "figure or reason", "took"]
+    return Table("Every cell", columns, rows, frozenset((6,)), kinds)
+
+
+def missing_table(run: Run) -> Table:
+    """What came to no figure, by kind, status and reason, with how many cells and whose."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in run.current:
+        if record["status"] != "ok":
+            key = (record["kind"], record["status"], printable(record["reason"]))
+            groups.setdefault(key, []).append(record)
+    rows = []
+    for (kind, status, reason), records in sorted(groups.items()):
+        names = sorted({record["cell"]["backend"] for record in records}, key=backend_key)
+        rows.append(
+            [
+                Cell(kind),
+                Cell(status.replace("_", " "), kind="bad"),
+                Cell(reason, kind="reason"),
+                Cell(", ".join(names)),
+                Cell(str(len(records))),
+            ]
+        )
+    return Table("Cells without a figure", ["kind", "status", "reason", "backends", "cells"], rows, frozenset((4,)))
+
+
+def stale_table(records: Iterable[Record]) -> Table:
+    rows = [
+        [
+            Cell(record["kind"]),
+            Cell(f"{record['cell']['backend']} {record['cell']['track']}", kind="name"),
+            Cell(describe(record["cell"], CONFIGURATION)),
+            Cell(_point(record["cell"])),
+            Cell(record["status"].replace("_", " ")),
+            Cell(printable(record["started"])),
+            Cell(record["fingerprint"], kind="code"),
+        ]
+        for record in records
+    ]
+    columns = ["kind", "backend, track", "network", "setting", "status", "started", "fingerprint"]
+    return Table("Replaced by a later record; used nowhere above", columns, rows)
+
+
+def errors(run: Run) -> list[tuple[str, str]]:
+    """(who and what, the end of its stderr) of cells that left one; equal texts once."""
+    found: dict[str, str] = {}
+    for record in run.current:
+        if record["status"] != "ok" and record.get("stderr"):
+            cell = record["cell"]
+            title = f"{record['kind']}: {cell['backend']} {cell['track']}, {describe(cell, CONFIGURATION)}"
+            found.setdefault(printable(record["stderr"]).strip()[-STDERR_KEPT:], title)
+    return [(title, body) for body, title in found.items() if body]
+
+
+def _point(cell: dict[str, Any]) -> str:
+    if "corruption" in cell:
+        return f"{cell['dataset']}, {cell['corruption']}, {describe(cell, ('epochs', 'seed'))}"
+    return describe(cell, ("optimizer", "batch_size", "precision"))
+
+
+def _headline(record: Record) -> str:
+    if record["status"] != "ok":
+        return printable(record["reason"])
+    metrics = record.get("metrics", {})
+    if record["kind"] == "trial":
+        return f"{text.fixed(metrics['psnr'])} dB, {text.signed(metrics['psnr_gain'])} over the noisy input"
+    if record["kind"] == "timing":
+        return f"{text.significant(metrics[RATE])} images/s"
+    ratio = worst_ratio(record)
+    return f"worst {text.significant(ratio, 2)} of its tolerance" if ratio is not None else ""
+
+
+def _split(value: str) -> tuple[str, str]:
+    """The figure, and its interval to stand below it."""
+    figure, bracket, rest = value.partition(" [")
+    return figure, f"[{rest}" if bracket else ""
+
+
+def _milliseconds(value: float, low: float = math.nan, high: float = math.nan) -> tuple[str, str]:
+    if not math.isfinite(value):
+        return "–", ""
+    known = math.isfinite(low) and math.isfinite(high)
+    note = f"[{text.significant(low * 1e3)}, {text.significant(high * 1e3)}]" if known else ""
+    return text.significant(value * 1e3), note
+
+
+def _scientific(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.1e}"
+
+
+def _shade(gain: float, top: float) -> str:
+    if gain <= 0:
+        red, green, blue = LOSS_OF_QUALITY
+        return f"background:rgb({red},{green},{blue});color:#1d2430"
+    share = min(gain / top, 1.0) if top > 0 else 0.0
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(*HEAT, strict=True))
+    ink = max(("#ffffff", "#1d2430"), key=lambda ink: _contrast(ink, (red, green, blue)))
+    return f"background:rgb({red},{green},{blue});color:{ink}"
+
+
+def _contrast(ink: str, paper: Sequence[int]) -> float:
+    """Contrast ratio of WCAG 2 between a colour "#rrggbb" and an (r, g, b)."""
+    lights = sorted((_luminance([int(ink[i : i + 2], 16) for i in (1, 3, 5)]), _luminance(paper)))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def _luminance(colour: Sequence[int]) -> float:
+    linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,201 @@
+"""Where speed meets quality: the frontier, and learning curves on the clock of the timing sessions."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from report import text
+from report.naming import CONFIGURATION, backend_key, configuration_label, describe, natural_key, varying
+from report.quality import condition_axes, who, who_axes
+from report.speed import RATE, Contestant, Workload
+from results.loading import Run
+from results.schema import Record
+
+SHARED = ("device", "precision", "threads", "height", "width", "channels", "optimizer", "learning_rate", "batch_size")
+"""Axes that a trial and a timing must have in common (with backend, track and configuration) to be of one thing."""
+
+SAME_GAIN = 0.05
+"""dB.  Backends that compute the same differ by rounding alone, which is no step of a frontier."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One backend and track: how fast it trains (images/s), and what the trained network gains (dB)."""
+
+    who: str
+    backend: str
+    track: str
+    network: str
+    rate: float
+    gain: float
+    best: bool
+    """On the frontier: nothing is faster and better."""
+    own: bool
+    """The trials were run on this very track; else the gain is that of the backend's other track."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One backend's learning curve, mean over ``seeds`` seeds."""
+
+    who: str
+    backend: str
+    epochs: list[float]
+    psnr: list[float]
+    seconds: list[float]
+    """Cold costs included, where ``measured``."""
+    measured: bool
+    """On the clock of a timing session; else the trial's own clock, which may have been disturbed."""
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves of one network under one condition."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    noisy: float
+
+    @property
+    def measured(self) -> bool:
+        """Whether the clock is that of a timing session."""
+        return any(curve.measured for curve in self.curves)
+
+    def on_one_clock(self) -> list[Curve]:
+        """The curves whose seconds can be compared: those on the timing session's clock, or all on their own."""
+        return [curve for curve in self.curves if curve.measured] or list(self.curves)
+
+
+def frontier(run: Run, loads: Sequence[Workload]) -> tuple[list[Point], str]:
+    """Ranked contestants with trials of the same network, and what their gain is the mean over: the conditions and
+    seeds that all of them were trained on, in words."""
+    trials = run.of("trial", "ok")
+    axes = condition_axes(trials[0]["cell"]) if trials else []
+    gains: dict[tuple[Any, ...], dict[tuple[Any, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
+    tracks: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for record in trials:
+        cell = record["cell"]
+        condition = (*(cell.get(name) for name in axes), cell["seed"])
+        gains[_link(cell)][condition].append(record["metrics"]["psnr_gain"])
+        tracks[_link(cell)].add(cell["track"])
+    timed = [
+        (load, standing.contestant)
+        for load in loads
+        for standing in load.ranked
+        if _link(_cell(standing.contestant)) in gains
+    ]
+    if not timed:
+        return [], ""
+    shared = set.intersection(*(set(gains[_link(_cell(one))]) for _, one in timed))
+    if not shared:
+        return [], ""
+    differing = varying([_cell(one) for _, one in timed], ("device", "precision", "threads"))
+    rows = []
+    for load, one in timed:
+        found = gains[_link(_cell(one))]
+        gain = math.fsum(math.fsum(found[key]) / len(found[key]) for key in shared) / len(shared)
+        rows.append((load, one, one.metric(RATE).value, gain))
+    ranks = {id(standing.contestant): standing.rank for load in loads for standing in load.ranked}
+    points = []
+    for load, one, rate, gain in rows:
+        beaten = any(
+            r > rate and g > gain - SAME_GAIN and not (other is load and ranks[id(o)] == ranks[id(one)])
+            for other, o, r, g in rows
+        )
+        name = f"{who(_cell(one), ('backend', *differing))} {one.track}"
+        own = one.track in tracks[_link(_cell(one))]
+        points.append(Point(name, one.backend, one.track, load.label, rate, gain, not beaten, own))
+    return sorted(points, key=lambda point: (-point.gain, -point.rate)), _basis(shared, axes)
+
+
+def _basis(shared: set[tuple[Any, ...]], axes: Sequence[str]) -> str:
+    noises = sorted({str(key[axes.index("corruption")]) for key in shared}, key=natural_key)
+    seeds = len({key[-1] for key in shared})
+    return f"{noises[0] if len(noises) == 1 else f'{len(noises)} corruptions'} and {text.count(seeds, 'seed')}"
+
+
+def panels(run: Run, loads: Sequence[Workload], limit: int = 6) -> list[Panel]:
+    """One panel for each network: under the condition, and with the code and loss, that most backends were trained on
+    (timed ones first), so that the panel compares as many as it can."""
+    trials = [record for record in run.of("trial", "ok") if record.get("curve")]
+    if not trials:
+        return []
+    axes = condition_axes(trials[0]["cell"])
+    differing = who_axes(trials)
+    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in trials:
+        cell = record["cell"]
+        groups[
+            (cell["architecture"], *(cell[name] for name in CONFIGURATION), *(cell.get(name) for name in axes))
+        ].append(record)
+    best: dict[str, list[Record]] = {}
+    for key, group in groups.items():
+        current = best.get(key[0])
+        if current is None or _worth(group, differing, loads) > _worth(current, differing, loads):
+            best[key[0]] = group
+    label_axes = varying((record["cell"] for record in trials), [name for name in axes if name != "corruption"])
+    found = []
+    for _, group in sorted(best.items()):
+        cell = group[0]["cell"]
+        extra = describe(cell, label_axes)
+        title = f"{configuration_label(cell)}; {cell['corruption']}{', ' + extra if extra else ''}"
+        noisy = math.fsum(record["metrics"]["psnr_noisy"] for record in group) / len(group)
+        found.append(Panel(title, tuple(_curves(group, differing, loads)), noisy))
+    return found[:limit]
+
+
+def _curves(group: Sequence[Record], differing: Sequence[str], loads: Sequence[Workload]) -> list[Curve]:
+    backends: dict[str, list[Record]] = defaultdict(list)
+    for record in group:
+        backends[who(record["cell"], differing)].append(record)
+    curves = []
+    for name in sorted(backends, key=backend_key):
+        records = backends[name]
+        cell = records[0]["cell"]
+        length = min(len(record["curve"]) for record in records)
+        rows = [
+            [record["curve"][index] for record in records]
+            for index in range(length)
+            if all(record["curve"][index].get("psnr") is not None for record in records)
+        ]
+        if not rows:
+            continue
+        epochs = [float(row[0]["epoch"]) for row in rows]
+        psnr = [math.fsum(entry["psnr"] for entry in row) / len(row) for row in rows]
+        timed = _timing_of(cell, loads)
+        measured = timed is not None and cell["train"] is not None
+        if timed is not None and measured:
+            rate, cold = timed.metric(RATE).value, timed.cold_seconds
+            seconds = [cold + epoch * cell["train"] / rate for epoch in epochs]
+        else:
+            seconds = [math.fsum(entry.get("seconds") or 0.0 for entry in row) / len(row) for row in rows]
+        curves.append(Curve(name, cell["backend"], epochs, psnr, seconds, measured, len(records)))
+    return curves
+
+
+def _worth(group: Sequence[Record], differing: Sequence[str], loads: Sequence[Workload]) -> tuple[int, int, int]:
+    backends = {who(record["cell"], differing) for record in group}
+    return (len(backends), int(_timing_of(group[0]["cell"], loads) is not None), len(group))
+
+
+def _timing_of(cell: dict[str, Any], loads: Sequence[Workload]) -> Contestant | None:
+    """The contestant of a timing session that trains as this trial did, or None."""
+    for load in loads:
+        one = load.find(cell["backend"], cell["track"])
+        if one is not None and one.rounds and _link(_cell(one)) == _link(cell):
+            return one
+    return None
+
+
+def _link(cell: dict[str, Any]) -> tuple[Any, ...]:
+    return (cell["backend"], *(cell[name] for name in CONFIGURATION), *(cell.get(name) for name in SHARED))
+
+
+def _cell(one: Contestant) -> dict[str, Any]:
+    cell: dict[str, Any] = one.record["cell"]
+    return cell
