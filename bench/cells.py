@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from implementations import catalog
 from implementations.adapter import Device, Precision, Setting, Track
 from implementations.architecture import Architecture
 from implementations.training import Loss, Training, make_optimizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11
 
 
 @dataclass(frozen=True, kw_only=True)

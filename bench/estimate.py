@@ -87,7 +87,7 @@ def estimate(plan: Plan, jobs: int = 1) -> Estimate:
     trials = sum(map(_trial, plan.trials)) + sum(COMPILE.get(backend, OTHER_SECONDS) for backend, _ in compiled)
     starts = sum(IMPORT.get(backend, OTHER_SECONDS) for backend in {cell.backend for cell in plan.certificates})
     return Estimate(
-        certificates=(starts + sum(map(_certificate, plan.certificates))) / parallel,
+        certificates=(starts + sum(map(certificate_seconds, plan.certificates))) / parallel,
         trials=trials / parallel,
         sessions=sum(map(_session, plan.sessions)),
     )
@@ -139,7 +139,8 @@ def _trial(cell: TrialCell) -> float:
     return epochs + noise + test * SCORE * pixels
 
 
-def _certificate(cell: CertificateCell) -> float:
+def certificate_seconds(cell: CertificateCell) -> float:
+    """Seconds of one certificate, in a process that is there."""
     arithmetic = 4 * CERTIFICATE_STEPS * cell.batch_size * _of(cell)[1] / _rate(cell)[0]
     return CERTIFICATE.get(cell.backend, OTHER_SECONDS) + arithmetic
 

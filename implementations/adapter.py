@@ -137,7 +137,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def reconstruct(self, noisy: Array) -> Array:
-        """**Timed.** Denoise in inference mode, in batches of ``training.batch_size``: (n, h, w, c) in and out, NumPy."""
+        """**Timed.** Denoise in inference mode, in batches of ``training.batch_size``: (n, h, w, c) NumPy in and out."""
 
     @abstractmethod
     def encode(self, images: Array) -> Array:
@@ -186,8 +186,9 @@ def adapter_class(backend: str) -> type[Adapter]:
     points = backends()
     if backend not in points:
         raise UnknownBackend(f"backend {backend!r} is unknown; known are {', '.join(points) or 'none'}")
-    loaded = points[backend].load()
-    assert issubclass(loaded, Adapter)
+    loaded: type[Adapter] = points[backend].load()
+    if not (isinstance(loaded, type) and issubclass(loaded, Adapter)):
+        raise UnknownBackend(f"backend {backend!r}: {points[backend].value} is not a subclass of Adapter")
     return loaded
 
 

@@ -201,7 +201,7 @@ class KerasAdapter(Adapter):
 
     @abstractmethod
     def differentiate(self, noisy: Array, clean: Array) -> tuple[Array, float, list[Array]]:
-        """(output in training mode, loss, gradients of the trainable variables), by the engine's own differentiation."""
+        """(output in training mode, loss, gradients of the trainable variables), differentiated by the engine."""
 
 
 def _names(node: Node) -> tuple[str, ...]:

@@ -83,7 +83,8 @@ class KerasBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        assert self.running_var is not None and self.momentum is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         momentum, count = self.momentum, x.numel() // x.shape[1]
         moved = self.running_var.clone()  # a copy, since autograd keeps what batch_norm was given
         y = F.batch_norm(x, self.running_mean, moved, self.weight, self.bias, True, momentum, self.eps)

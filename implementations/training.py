@@ -26,7 +26,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class Adadelta:
-    """Zeiler 2012: w -= lr * sqrt(d + epsilon)/sqrt(a + epsilon) * g, a and d decaying means of g^2 and of the steps^2."""
+    """Zeiler 2012: w -= lr * sqrt(d + epsilon)/sqrt(a + epsilon) * g; a, d decaying means of g^2 and of the steps^2."""
 
     learning_rate: float = 1.0
     rho: float = 0.95

@@ -1,4 +1,4 @@
-"""The executable specification is checked against finite differences and hand-computed cases, never against a framework."""
+"""The executable specification is checked by finite differences and by hand, never against a framework."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from implementations.parameters import generic
 from implementations.reference import Reference, _convolution, _max_pool, _transposed, sigmoid
 from implementations.training import SGD, Adadelta, Adam, Training
 
+
 def images(shape: tuple[int, ...], count: int, name: str) -> np.ndarray:
     return counter.uniform((count, *shape), "test", name)
 
@@ -17,7 +18,7 @@ def images(shape: tuple[int, ...], count: int, name: str) -> np.ndarray:
 @pytest.mark.parametrize("loss", ["mse", "bce"])
 @pytest.mark.parametrize("name", list(catalog.CATALOG))
 def test_gradients_are_the_slopes_of_the_loss(name: str, loss: str) -> None:
-    """Central differences, h = 1e-6: truncation and rounding each about 1e-10, so 1e-7 relative to the largest slope."""
+    """Central differences, h = 1e-6: truncation and rounding each about 1e-10; 1e-6 of the largest slope."""
     architecture = catalog.make(name, (20, 20, 1), 3 if name in ("dense", "conv") else None)
     noisy, clean = images((20, 20, 1), 2, "noisy"), images((20, 20, 1), 2, "clean")
     net = Reference(architecture, Training(loss=loss), generic(architecture, 1))  # type: ignore[arg-type]
@@ -41,11 +42,13 @@ def test_a_transposed_convolution_is_the_transpose() -> None:
     for k in range(1, 6):
         for s in range(1, 4):
             for same in (True, False):
-                x = images((4 * s if same else 3 * s + max(k, s), 4 * s if same else 3 * s + max(k, s), 2), 1, f"x{k}{s}")
+                x = images(
+                    (4 * s if same else 3 * s + max(k, s), 4 * s if same else 3 * s + max(k, s), 2), 1, f"x{k}{s}"
+                )
                 kernel = counter.uniform((k, k, 2, 3), "test", "kernel", k, s)
                 y_small = images((4, 4, 3), 1, f"y{k}{s}")
                 if same and k < s:
-                    continue  # a "same" transpose of a kernel smaller than the stride leaves gaps: no adjoint of a "same" convolution
+                    continue  # leaves gaps: not the adjoint of any "same" convolution
                 forward, _ = _convolution(x, kernel, np.zeros(3), s, same)
                 assert forward.shape == y_small.shape
                 back, _ = _transposed(y_small, kernel, np.zeros(2), s, same)

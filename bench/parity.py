@@ -1,0 +1,308 @@
+"""The certificate: does this backend, on this track, compute the specification?
+
+Weights, batches and noise are made once; output, loss, every gradient and the weights after 1, 10 and 100 optimizer
+steps are compared with :mod:`implementations.reference`.  The steps go through ``train_epoch``, so what is certified
+is the very code that is timed: three calls of 1, 9 and 90 batches, the tenth batch smaller than the others.
+
+This module runs in a worker, beside one configured adapter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cells import CertificateCell
+from bench.datasets import cache_dir
+from bench.tolerances import BY_PRECISION, Tolerances
+from implementations import counter, reference
+from implementations.adapter import Adapter
+from implementations.architecture import Architecture, BatchNorm, Conv2D, Conv2DTranspose, Dense, Shape
+from implementations.parameters import digest, generic
+from implementations.training import SGD
+
+Arrays = dict[str, NDArray[np.floating]]
+
+SEED = 7
+IMAGES = 320
+"""Distinct images; 100 batches of 16 go round five times."""
+INFERENCE_IMAGES = 36
+"""Two batches and a ragged one: the path of many images."""
+FEW_IMAGES = 4
+"""Less than a batch: the path of one call."""
+KEEP_BYTES = 1 << 30
+"""References are kept until the cache folder holds this much, the oldest go first ..."""
+KEEP_SECONDS = 24 * 3600
+""" ... but none younger than this, which a run may still need."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Batches that are trained in one call of ``train_epoch``; ``last_step`` counts from 1."""
+
+    order: NDArray[np.int64]
+    last_step: int
+
+
+def segments(batch_size: int) -> list[Segment]:
+    """Steps 1, 2 to 10 (with a smaller tenth batch), 11 to 100."""
+    endless = np.concatenate(
+        [counter.permutation(IMAGES, "certificate", "order", n) for n in range(100 * batch_size // IMAGES + 2)]
+    )
+    ragged = batch_size - batch_size // 2 + 1 if batch_size > 2 else batch_size
+    ends = np.cumsum([batch_size, 8 * batch_size + ragged, 90 * batch_size])
+    return [
+        Segment(endless[start:end], step) for start, end, step in zip([0, *ends[:-1]], ends, (1, 10, 100), strict=True)
+    ]
+
+
+def make_images(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(noisy, clean), each (IMAGES, h, w, c), float32 in [0, 1]: blobs on black, clipped, so that there are exact
+    zeros, exact ones, ties for the pooling and dead pixels, as in MNIST."""
+    from scipy.ndimage import gaussian_filter
+
+    height, width, _ = shape
+    field = counter.uniform((IMAGES, *shape), "certificate", "clean", SEED) - 0.5
+    smooth = gaussian_filter(field, (0, max(height / 10, 0.7), max(width / 10, 0.7), 0))
+    clean = np.clip(0.3 + smooth / smooth.std(), 0.0, 1.0)
+    noise = counter.uniform((IMAGES, *shape), "certificate", "noise", SEED) * 2.0 - 1.0
+    return np.clip(clean + 0.7 * noise, 0.0, 1.0).astype(np.float32), clean.astype(np.float32)
+
+
+def reference_path(cell: CertificateCell) -> Path:
+    """Where the reference of this specification is, or will be: the cache folder, keyed by all that it follows from."""
+    sources = b"".join(Path(inspect.getfile(module)).read_bytes() for module in (reference, counter))
+    sha = hashlib.sha256(sources + Path(__file__).read_bytes())
+    parts = (cell.make_architecture().digest(), cell.make_training().digest(), np.__version__)
+    sha.update("|".join(parts).encode())
+    return cache_dir() / "references" / f"{sha.hexdigest()[:24]}.npz"
+
+
+def compute_reference(cell: CertificateCell) -> Path:
+    """Compute what :func:`certify` compares with, unless it is there.  NumPy alone; seconds.  Returns the file."""
+    path = reference_path(cell)
+    if path.exists():
+        return path
+    architecture, training = cell.make_architecture(), cell.make_training()
+    noisy, clean = make_images(architecture.input_shape)
+    net = reference.Reference(architecture, training, generic(architecture, SEED))
+    size = training.batch_size
+    parts = segments(size)
+    first = parts[0].order
+    output, loss, gradients, _ = net.gradients(noisy[first], clean[first])
+    arrays: Arrays = {
+        "output": net.reconstruct(noisy[:INFERENCE_IMAGES]),
+        "code": net.encode(noisy[:INFERENCE_IMAGES]),
+        "training_output": output,
+        "loss": np.array(loss),
+    }
+    arrays |= {f"gradient/{name}": value for name, value in gradients.items()}
+    for part in parts:
+        total = 0.0
+        for start in range(0, len(part.order), size):
+            rows = part.order[start : start + size]
+            total += net.train_step(noisy[rows], clean[rows]) * len(rows)
+        arrays[f"losses/{part.last_step}"] = np.array(total / len(part.order))
+        arrays |= {f"weights/{part.last_step}/{name}": value for name, value in net.weights.items()}
+    _write(path, arrays)
+    _prune(path.parent)
+    return path
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{os.getpid()}-{path.name}")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    part.replace(path)
+
+
+def _prune(folder: Path) -> None:
+    files = sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime)
+    total = sum(file.stat().st_size for file in files)
+    for file in files:
+        if total <= KEEP_BYTES or time.time() - file.stat().st_mtime < KEEP_SECONDS:
+            return
+        total -= file.stat().st_size
+        file.unlink(missing_ok=True)
+
+
+def certify(adapter: Adapter, cell: CertificateCell) -> dict[str, Any]:
+    """Compare ``adapter``, which is configured but has no model yet, with the reference of ``cell``.
+
+    Returns status ("ok" or "parity_failed"), reason, checks, metrics and hashes as in a record.
+    """
+    architecture, training = cell.make_architecture(), cell.make_training()
+    weights = generic(architecture, SEED)
+    noisy, clean = (images.astype(cell.precision) for images in make_images(architecture.input_shape))
+    adapter.build(architecture, training, cell.track)
+    checks = list(
+        _compare(adapter, cell, architecture, noisy, clean, np.load(compute_reference(cell), allow_pickle=False))
+    )
+    failed = [check for check in checks if not check.ok]
+    metrics = {"worst_ratio": max(check.ratio for check in checks)}
+    return {
+        "status": "parity_failed" if failed else "ok",
+        "reason": failed[0].sentence() if failed else None,
+        "checks": [check.as_json() for check in checks],
+        "metrics": metrics,
+        "hashes": {"architecture": architecture.digest(), "training": training.digest(), "weights": digest(weights)},
+    }
+
+
+@dataclass(frozen=True)
+class Check:
+    """One compared quantity.  ``tensor`` is the first (in the order of the network) that departs, or else the one that
+    deviates most."""
+
+    quantity: str
+    deviation: float
+    tolerance: float
+    tensor: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.deviation <= self.tolerance)  # False for NaN
+
+    @property
+    def ratio(self) -> float:
+        # What is not a number is as wrong as can be; JSON has no infinity.
+        return min(self.deviation / self.tolerance, 1e30) if np.isfinite(self.deviation) else 1e30
+
+    def as_json(self) -> dict[str, Any]:
+        deviation = float(self.deviation) if np.isfinite(self.deviation) else None
+        return {
+            "quantity": self.quantity,
+            "deviation": deviation,
+            "tolerance": self.tolerance,
+            "tensor": self.tensor,
+            "ok": self.ok,
+        }
+
+    def sentence(self) -> str:
+        where = f" at {self.tensor}" if self.tensor else ""
+        size = f"departs by {self.deviation:.1e}" if np.isfinite(self.deviation) else "is not a finite number"
+        return f"{self.quantity} {size}{where} (tolerance {self.tolerance:.0e})"
+
+
+def _compare(
+    adapter: Adapter, cell: CertificateCell, architecture: Architecture, noisy: Any, clean: Any, expected: Any
+) -> Iterator[Check]:
+    tolerances = BY_PRECISION[cell.precision]
+    weights = generic(architecture, SEED)
+    adapter.load_weights(weights)
+    yield Check("parameter count", abs(adapter.parameter_counts()[0] - architecture.parameter_count()), 0.5)
+    yield Check(
+        "trainable parameter count",
+        abs(adapter.parameter_counts()[1] - architecture.parameter_count(trainable_only=True)),
+        0.5,
+    )
+    loaded = adapter.weights()
+    yield _check_all("weights as loaded", {name: (loaded.get(name), value) for name, value in weights.items()}, 1e-30)
+
+    output = adapter.reconstruct(noisy[:INFERENCE_IMAGES])
+    yield Check("output (inference)", _distance(output, expected["output"]), tolerances.output)
+    few = adapter.reconstruct(noisy[:FEW_IMAGES])
+    yield Check("output (inference, few images)", _distance(few, expected["output"][:FEW_IMAGES]), tolerances.output)
+    # Codes are not bounded by 1 as the outputs are.
+    scale = max(1.0, float(np.abs(expected["code"]).max()))
+    yield Check(
+        "code", _distance(adapter.encode(noisy[:INFERENCE_IMAGES]), expected["code"]), tolerances.output * scale
+    )
+
+    parts = segments(cell.batch_size)
+    rows = parts[0].order
+    gradients = adapter.gradients(noisy[rows], clean[rows])
+    normalised = any(isinstance(node.layer, BatchNorm) for node in architecture.nodes())
+    limit = tolerances.output_batch_statistics if normalised else tolerances.output
+    yield Check("output (training)", _distance(gradients.output, expected["training_output"]), limit)
+    yield Check("loss", _distance(gradients.loss, expected["loss"]), tolerances.loss)
+    wanted = {name.removeprefix("gradient/"): expected[name] for name in expected.files if name.startswith("gradient/")}
+    largest = max(float(np.abs(value).max()) for value in wanted.values())
+    limit = tolerances.gradients * (largest if tolerances.gradients_relative else 1.0)
+    yield _check_all(
+        "gradient", {name: (gradients.gradients.get(name), value) for name, value in wanted.items()}, limit
+    )
+    after = adapter.weights()
+    yield _check_all(
+        "weights after differentiating", {name: (after.get(name), weights[name]) for name in weights}, 1e-30
+    )
+
+    adapter.load_weights(weights)
+    adapter.stage(noisy, clean)
+    idle = _idle(architecture) if not isinstance(cell.make_training().optimizer, SGD) else set()
+    for part in parts:
+        loss = adapter.train_epoch(part.order)
+        adapter.synchronize()
+        trained = adapter.weights()
+        yield from _check_step(part, loss, trained, expected, tolerances, idle)
+
+
+def _check_step(
+    part: Segment, loss: float, trained: Any, expected: Any, tolerances: Tolerances, idle: set[str]
+) -> Iterator[Check]:
+    step = part.last_step
+    limit = {1: tolerances.loss, 10: tolerances.losses, 100: tolerances.later_losses}[step]
+    if limit is not None:
+        yield Check(f"mean loss up to step {step}", _distance(loss, expected[f"losses/{step}"]), limit)
+    prefix = f"weights/{step}/"
+    pairs = {
+        name: (trained.get(name), expected[prefix + name])
+        for name in (n.removeprefix(prefix) for n in expected.files if n.startswith(prefix))
+    }
+    active = {name: pair for name, pair in pairs.items() if name not in idle}
+    resting = {name: pair for name, pair in pairs.items() if name in idle}
+    if step == 1:
+        yield _check_all("weights after step 1", active, tolerances.first_step)
+        if resting:
+            yield _check_all("weights without gradient after step 1", resting, tolerances.first_step_idle)
+    elif step == 10 and tolerances.later_summary == "median":
+        apart = np.concatenate([_apart(got, want) for got, want in active.values()])
+        yield Check("weights after step 10 (median)", float(np.median(apart)), tolerances.tenth_step)
+    elif step == 10:
+        yield _check_all("weights after step 10", active, tolerances.tenth_step)
+        if resting:
+            yield _check_all("weights without gradient after step 10", resting, tolerances.tenth_step_idle)
+    elif tolerances.hundredth_step is not None:
+        yield _check_all("weights after step 100", active, tolerances.hundredth_step)
+
+
+def _idle(architecture: Architecture) -> set[str]:
+    """Biases right before batch normalisation: it takes them out again, so their true gradient is 0."""
+    nodes = architecture.nodes()
+    return {
+        f"{node.name}.bias"
+        for node, following in itertools.pairwise(nodes)
+        if isinstance(following.layer, BatchNorm)
+        and isinstance(node.layer, Conv2D | Conv2DTranspose | Dense)
+        and not node.layer.activation
+    }
+
+
+def _apart(got: Any, want: Any) -> NDArray[np.float64]:
+    """Absolute differences, flat; infinite where a tensor is missing or has another shape."""
+    if got is None or np.shape(got) != np.shape(want):
+        return np.full(np.size(want), np.inf)
+    return np.abs(np.asarray(got, np.float64) - np.asarray(want, np.float64)).ravel()
+
+
+def _distance(got: Any, want: Any) -> float:
+    return float(_apart(got, want).max(initial=0.0))
+
+
+def _check_all(quantity: str, pairs: dict[str, tuple[Any, Any]], tolerance: float) -> Check:
+    """One check over named tensors, which come in the order of the network."""
+    distances = {name: _distance(got, want) for name, (got, want) in pairs.items()}
+    departing = [name for name, distance in distances.items() if not distance <= tolerance]
+    tensor = departing[0] if departing else max(distances, key=lambda name: distances[name])
+    return Check(quantity, distances[tensor], tolerance, tensor)

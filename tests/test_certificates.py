@@ -1,0 +1,163 @@
+"""Every backend computes the specification; every mistake that is known is found; nothing is proved twice."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from wrong_backends import WRONG
+
+from bench import certificates, machine, parity
+from bench.cells import CertificateCell
+from bench.certifying import run_certificates
+from implementations import catalog
+from implementations.adapter import TRACKS, Setting, adapter_class, backends
+from implementations.torch_adapter import Torch
+from implementations.training import LOSSES, OPTIMIZERS
+
+INSTALLED = [name for name in backends() if not adapter_class(name).missing()]
+OPTIMIZER = dict(zip(catalog.CATALOG, itertools.cycle(OPTIMIZERS)))
+"""Each network with one optimizer, so that every optimizer meets a dense, a convolutional or a normalised one."""
+
+
+def grid(backend: str) -> list[CertificateCell]:
+    """All networks, losses and tracks in float64; in float32 one loss; and images that are neither square nor gray."""
+    cells = []
+    for architecture, track in itertools.product(catalog.CATALOG, TRACKS):
+        common = {"backend": backend, "track": track, "architecture": architecture, "batch_size": 16}
+        for loss in LOSSES:
+            cells.append(CertificateCell(**common, loss=loss, optimizer=OPTIMIZER[architecture], precision="float64"))
+        cells.append(CertificateCell(**common, loss="bce", optimizer="adam", precision="float32"))
+    for track in TRACKS:
+        common = {"backend": backend, "track": track, "precision": "float64", "batch_size": 16}
+        cells.append(CertificateCell(**common, architecture="conv", latent=3, height=17, width=22, channels=3))
+        cells.append(CertificateCell(**common, architecture="strided", height=16, width=20, channels=3))
+    return cells
+
+
+@pytest.fixture(scope="module")
+def proved(tmp_path_factory: pytest.TempPathFactory) -> dict[CertificateCell, dict]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAEBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        cells = [cell for backend in INSTALLED for cell in grid(backend)]
+        return dict(zip(cells, run_certificates(cells, use_cache=False), strict=True))
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+@pytest.mark.parametrize("architecture", list(catalog.CATALOG))
+def test_every_backend_computes_the_specification(proved: dict, backend: str, architecture: str) -> None:
+    mine = [(c, r) for c, r in proved.items() if (c.backend, c.architecture) == (backend, architecture)]
+    assert len(mine) >= 6
+    failures = [
+        f"{c.track} {c.loss} {c.optimizer} {c.precision}: {r['status']}: {r['reason']}"
+        for c, r in mine
+        if r["status"] != "ok"
+    ]
+    assert not failures, "\n".join(failures)
+    for cell, record in mine:
+        quantities = {check["quantity"] for check in record["checks"]}
+        assert {
+            "output (inference)",
+            "output (training)",
+            "loss",
+            "gradient",
+            "code",
+            "weights after step 1",
+        } <= quantities
+        assert ("weights after step 100" in quantities) == (cell.precision == "float64")
+
+
+def certify_in_process(kind: type[Torch], precision: str, **axes: object) -> dict:
+    adapter = kind()
+    adapter.configure(Setting("cpu", precision, 1))  # type: ignore[arg-type]
+    axes = {"track": "idiomatic", "architecture": "bn", "height": 16, "width": 16, "batch_size": 16} | axes
+    return parity.certify(adapter, CertificateCell(backend=kind.name, precision=precision, **axes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAEBENCH_CACHE", str(tmp_path))
+    return tmp_path
+
+
+STRIDED = {"architecture": "strided"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "axes", "quantity", "tensor"),
+    [
+        # Step 1: the statistics have moved by 0.99 of the way and not by 0.01.
+        ("SwappedMomentum", {}, "weights after step 1", "encoder.1.mean"),
+        ("UnbiasedVariance", {}, "weights after step 1", "encoder.1.variance"),
+        ("ShiftedPadding", STRIDED, "output (inference)", None),
+        ("OtherEpsilon", STRIDED, "weights after step 1", "encoder.0.kernel"),
+        ("ExactSlope", {}, "output (inference)", None),
+        ("PlainMean", STRIDED, "mean loss up to step 10", None),
+        ("ChannelsFirstCode", STRIDED, "code", None),
+        ("DirtyStart", STRIDED, "weights after step 1", "encoder.0.kernel"),
+    ],
+)
+def test_every_known_mistake_is_found_and_named(
+    cache: Path, kind: str, axes: dict, quantity: str, tensor: str | None
+) -> None:
+    wrong = {wrong.__name__: wrong for wrong in WRONG}[kind]
+    result = certify_in_process(wrong, "float64", **axes)
+    assert result["status"] == "parity_failed"
+    first = next(check for check in result["checks"] if not check["ok"])
+    assert (first["quantity"], first["tensor"]) == (quantity, tensor)
+    assert result["reason"].startswith(f"{quantity} departs by ")
+    assert result["metrics"]["worst_ratio"] > 1
+    assert certify_in_process(Torch, "float64", **axes)["status"] == "ok"  # and nothing is wrong but the mistake
+
+
+def test_float32_finds_what_float32_can_tell(cache: Path) -> None:
+    assert certify_in_process(WRONG[0], "float32")["status"] == "parity_failed"
+    assert certify_in_process(Torch, "float32")["status"] == "ok"
+
+
+def test_all_mistakes_are_tried() -> None:
+    assert len(WRONG) == 8
+
+
+def cell(**axes: object) -> CertificateCell:
+    return CertificateCell(
+        backend="torch", track="tuned", architecture="strided", height=16, width=16, batch_size=16, **axes
+    )  # type: ignore[arg-type]
+
+
+def test_a_certificate_is_not_computed_twice(cache: Path) -> None:
+    (first,) = run_certificates([cell()])
+    fingerprint = machine.fingerprint("torch", "cpu")
+    stored = certificates.path(cell(), fingerprint)
+    kept = json.loads(stored.read_text())
+    kept["metrics"]["worst_ratio"] = 0.123  # so that it can be told from a new one
+    stored.write_text(json.dumps(kept))
+    (again,) = run_certificates([cell()])
+    assert again["metrics"]["worst_ratio"] == 0.123
+    assert again["checks"] == first["checks"]
+    (anew,) = run_certificates([cell()], use_cache=False)
+    assert anew["metrics"]["worst_ratio"] == first["metrics"]["worst_ratio"]
+
+
+def test_another_specification_or_machine_has_another_certificate(cache: Path) -> None:
+    paths = {
+        certificates.path(cell(), "a"),
+        certificates.path(cell(), "b"),
+        certificates.path(cell(loss="bce"), "a"),
+        certificates.path(cell(precision="float64"), "a"),
+        certificates.path(cell(learning_rate=0.01), "a"),
+        certificates.path(cell(channels=3), "a"),
+    }
+    assert len(paths) == 6
+    # ... but not another name of the same thing.
+    assert certificates.path(cell(learning_rate=0.001), "a") == certificates.path(cell(), "a")
+
+
+def test_a_broken_cache_entry_is_computed_anew(cache: Path) -> None:
+    stored = certificates.path(cell(), "a")
+    stored.parent.mkdir(parents=True)
+    for text in ("", "{", "[]", '{"status": "ok"}'):
+        stored.write_text(text)
+        assert certificates.lookup(cell(), "a") is None
