@@ -36,7 +36,6 @@ def write_report(runs: Sequence[Path | str], output: Path | str | None = None) -
 
 def findings(run: Run) -> list[str]:
     """What the run says, in sentences with intervals, the most important first; plain text, never empty."""
-    from report.findings import analyse
-    from report.findings import findings as found
+    from report import sentences
 
-    return [finding.sentence for finding in found(analyse(run))]
+    return [finding.sentence for finding in sentences.findings(sentences.analyse(run))]

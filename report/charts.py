@@ -6,6 +6,7 @@ Every chart is a single view whose width is that of its box, so that it is laid 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +55,6 @@ CONFIG: dict[str, Any] = {
         "titleFontSize": 12, "titleFontWeight": "normal", "titleColor": "#3B4453", "columns": 4, "symbolStrokeWidth": 2,
     },
 }  # fmt: skip
-LABEL_ROOM = 104
-"""Pixels to the right of bars, for "60,000 · 1.00×"."""
 STILL_WIDTH = 520
 """Pixels of a still chart; the page scales it down to its box."""
 
@@ -76,6 +75,11 @@ class Chart:
 
         width = 2 * STILL_WIDTH if self.wide else STILL_WIDTH
         svg: str = vl_convert.vegalite_to_svg({**self.spec, "width": width}, vl_version=vega_lite_version())
+        # The converter numbers its ids through the life of the process; a page needs them unique and repeatable.
+        ids = dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg))
+        for index, name in enumerate(ids):
+            own = f"still-{self.name}-{index}"
+            svg = svg.replace(f'id="{name}"', f'id="{own}"').replace(f"url(#{name})", f"url(#{own})")
         return svg
 
 
@@ -132,7 +136,7 @@ def speed_chart(load: Workload, number: int) -> Chart:
     whiskers = base.mark_rule(color=INK, strokeWidth=1.5).encode(x="low:Q", x2="high:Q")
     labels = base.mark_text(align="left", dx=6, fontSize=12, color=INK).encode(x="end:Q", text="label:N")
     summary = "; ".join(f"{row['who']} {row['interval']}, {row['rank']}" for row in rows)
-    return Chart(f"speed-{number}", load.label, summary, _spec(bars + whiskers + labels, 36 * len(rows), LABEL_ROOM))
+    return Chart(f"speed-{number}", load.label, summary, _spec(bars + whiskers + labels, 36 * len(rows)))
 
 
 def cold_chart(load: Workload, number: int) -> Chart:
@@ -167,7 +171,7 @@ def cold_chart(load: Workload, number: int) -> Chart:
         .encode(y=names, x="total:Q", text="label:N")
     )
     summary = "; ".join(f"{row['who']} {row['label']}" for row in totals)
-    return Chart(f"cold-{number}", load.label, summary, _spec(bars + labels, 36 * len(order), LABEL_ROOM))
+    return Chart(f"cold-{number}", load.label, summary, _spec(bars + labels, 36 * len(order)))
 
 
 def _cold_row(one: Contestant, index: int, title: str, seconds: float) -> dict[str, Any]:
@@ -379,11 +383,9 @@ def _x_axis(alt: Any) -> Any:
     return alt.Axis(tickCount=4, labelFlush=False, format="~s")
 
 
-def _spec(chart: Any, height: int, right: int = 12) -> dict[str, Any]:
-    """``right``: pixels kept free for labels that stand beyond the last mark."""
+def _spec(chart: Any, height: int) -> dict[str, Any]:
     spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict()
     spec["config"] = CONFIG
-    spec["padding"] = {"left": 4, "right": right, "top": 4, "bottom": 4}
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     return spec
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from report import charts, facts, pictures, tables, text
 from report.charts import Chart
-from report.findings import Analysis, Finding, analyse, findings
+from report.sentences import Analysis, Finding, analyse, findings
 from report.speed import Workload
 from report.tables import Table
 from report.tradeoff import frontier, panels
@@ -105,11 +105,8 @@ def _speed(page: Page, analysis: Analysis) -> None:
 
 def _quality(page: Page, analysis: Analysis) -> None:
     found = analysis.quality
-    page.uncertain = (
-        f"{text.count(found.uncertain, 'trial')} by backends whose certificate failed left out."
-        if found.uncertain
-        else ""
-    )
+    left_out = text.count(found.uncertain, "trial")
+    page.uncertain = f"Left out: {left_out} by backends whose certificate failed." if found.uncertain else ""
     if not found.scores:
         return
     page.seeds = len(found.seeds)

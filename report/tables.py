@@ -12,7 +12,7 @@ from report import text
 from report.certification import Certification, worst_ratio
 from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe, varying
 from report.quality import Quality, difference
-from report.speed import COLD_COSTS, RATE, Workload
+from report.speed import COLD_COSTS, RATE, Contestant, Workload
 from report.tradeoff import Point
 from results.loading import Run
 from results.schema import Record
@@ -68,8 +68,7 @@ def speed_table(load: Workload) -> Table:
         rows.append(
             [
                 Cell(rank, kind="rank"),
-                Cell(one.backend, (one.doubt and f"not ranked: {one.doubt}") or "", kind="name"),
-                Cell(one.track),
+                Cell(one.backend, _track_and_doubt(one), kind="name"),
                 Cell(*_split(text.quantity(one.metric(RATE)))),
                 Cell(*_split(share)),
                 Cell(*_split(text.quantity(inference))),
@@ -175,8 +174,8 @@ def agreement_table(found: Quality) -> Table:
         ]
         for one in found.agreements
     ]
-    columns = ["backends", "mean difference in PSNR", "largest of a trial", "paired trials"]
-    return Table("The same trial in two backends", columns, rows, frozenset((1, 2, 3)))
+    columns = ["backends", "mean", "largest single", "trials"]
+    return Table("Difference in PSNR between equal trials of two backends", columns, rows, frozenset((1, 2, 3)))
 
 
 def frontier_table(points: Sequence[Point]) -> Table:
@@ -359,6 +358,10 @@ def _headline(record: Record) -> str:
         return f"{text.significant(metrics[RATE])} images/s"
     ratio = worst_ratio(record)
     return f"worst {text.significant(ratio, 2)} of its tolerance" if ratio is not None else ""
+
+
+def _track_and_doubt(one: Contestant) -> str:
+    return f"{one.track}; not ranked: {one.doubt}" if one.doubt else one.track
 
 
 def _split(value: str) -> tuple[str, str]:

@@ -116,7 +116,7 @@ def frontier(run: Run, loads: Sequence[Workload]) -> tuple[list[Point], str]:
 def _basis(shared: set[tuple[Any, ...]], axes: Sequence[str]) -> str:
     noises = sorted({str(key[axes.index("corruption")]) for key in shared}, key=natural_key)
     seeds = len({key[-1] for key in shared})
-    return f"{noises[0] if len(noises) == 1 else f'{len(noises)} corruptions'} and {text.count(seeds, 'seed')}"
+    return f"{noises[0] if len(noises) == 1 else f'{len(noises)} corruptions'}, {text.count(seeds, 'seed')}"
 
 
 def panels(run: Run, loads: Sequence[Workload], limit: int = 6) -> list[Panel]:

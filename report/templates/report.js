@@ -5,7 +5,7 @@
   const options = { actions: false, renderer: "svg", tooltip: { theme: "light" } };
 
   async function replace(name) {
-    const plot = document.querySelector("#" + CSS.escape(name) + " .plot");
+    const plot = document.querySelector("#chart-" + CSS.escape(name) + " .plot");
     const live = document.createElement("div");
     const still = plot.firstElementChild;
     // Laid out at full width, but not seen, until it can take the still chart's place.
