@@ -201,7 +201,12 @@ def quality_chart(found: Quality) -> Chart:
         )
         noisy.setdefault(found.conditions[condition], score.noisy)
     order = [label for label in found.conditions.values() if label in noisy]
-    y = alt.Y("condition:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, grid=True))
+    y = alt.Y(
+        "condition:N",
+        sort=order,
+        title=None,
+        axis=alt.Axis(labelExpr="split(replace(datum.label, ' + ', '|+ '), '|')", grid=True),
+    )
     x = alt.X("psnr:Q", title="PSNR, dB (more is better)", scale=alt.Scale(zero=False), axis=_x_axis(alt))
     start = (
         alt.Chart(alt.Data(values=[{"condition": name, "psnr": noisy[name]} for name in order]))

@@ -116,12 +116,20 @@ class Quality:
 
 
 def difference(a: Standing, b: Standing) -> Interval:
+    """Mean gain of ``a`` minus that of ``b``, as in :func:`gap`."""
+    return _difference(a.by_seed, b.by_seed, a.gain.value - b.gain.value, math.hypot(a.half, b.half))
+
+
+def gap(a: Score, b: Score) -> Interval:
     """Gain of ``a`` minus that of ``b``: paired by seed where there are several, else as if their images were others
     (which is wider than it need be)."""
-    seeds = sorted(a.by_seed.keys() & b.by_seed.keys())
+    return _difference(a.by_seed, b.by_seed, a.gain - b.gain, math.hypot(a.half, b.half))
+
+
+def _difference(a: dict[int, float], b: dict[int, float], value: float, half: float) -> Interval:
+    seeds = sorted(a.keys() & b.keys())
     if len(seeds) > 1:
-        return mean_interval([a.by_seed[seed] - b.by_seed[seed] for seed in seeds])
-    value, half = a.gain.value - b.gain.value, math.hypot(a.half, b.half)
+        return mean_interval([a[seed] - b[seed] for seed in seeds])
     return Interval(value, value - half, value + half)
 
 

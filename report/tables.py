@@ -11,7 +11,7 @@ from typing import Any
 from report import text
 from report.certification import Certification, worst_ratio
 from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe, varying
-from report.quality import Quality, difference
+from report.quality import Quality, difference, gap
 from report.speed import COLD_COSTS, RATE, Contestant, Workload
 from report.tradeoff import Point
 from results.loading import Run
@@ -123,7 +123,7 @@ def quality_table(found: Quality) -> Table:
     for condition, label in found.conditions.items():
         scores = [found.scores.get((condition, configuration)) for configuration in found.configurations]
         present = [score for score in scores if score is not None]
-        best = max(score.gain for score in present)
+        best = max(present, key=lambda score: score.gain)
         noisy = sum(score.noisy for score in present) / len(present)
         row = [Cell(label, kind="name"), Cell(text.fixed(noisy))]
         for score in scores:
@@ -132,11 +132,17 @@ def quality_table(found: Quality) -> Table:
                 continue
             interval = score.interval
             note = f"±{text.fixed((interval.high - interval.low) / 2)}" if interval.known else ""
-            kind = "heat best" if score.gain == best and len(present) > 1 else "heat"
+            tied = score is best or gap(best, score).includes(0.0)
+            kind = "heat best" if tied and len(present) > 1 else "heat"
             row.append(Cell(text.signed(score.gain), note, kind, _shade(score.gain, top)))
         rows.append(row)
     columns = ["corruption", "noisy, dB", *found.configurations.values()]
-    return Table("Gain in PSNR over the noisy input, dB", columns, rows, frozenset(range(1, len(columns))))
+    return Table(
+        "Gain in PSNR over the noisy input, dB; outlined: the best of a row and what can not be told apart from it",
+        columns,
+        rows,
+        frozenset(range(1, len(columns))),
+    )
 
 
 def standings_table(found: Quality) -> Table:
