@@ -137,7 +137,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def reconstruct(self, noisy: Array) -> Array:
-        """**Timed.** Denoise in inference mode, in batches of ``training.batch_size``: (n, h, w, c) NumPy in and out."""
+        """**Timed.** Denoise in inference mode, in batches of ``training.batch_size``: (n, h, w, c) in and out."""
 
     @abstractmethod
     def encode(self, images: Array) -> Array:

@@ -82,6 +82,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def references(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cache for all tests of mistakes: what they compare with is the same."""
+    folder = tmp_path_factory.getbasetemp() / "references"
+    monkeypatch.setenv("DAEBENCH_CACHE", str(folder))
+
+
 STRIDED = {"architecture": "strided"}
 
 
@@ -100,7 +107,7 @@ STRIDED = {"architecture": "strided"}
     ],
 )
 def test_every_known_mistake_is_found_and_named(
-    cache: Path, kind: str, axes: dict, quantity: str, tensor: str | None
+    references: None, kind: str, axes: dict, quantity: str, tensor: str | None
 ) -> None:
     wrong = {wrong.__name__: wrong for wrong in WRONG}[kind]
     result = certify_in_process(wrong, "float64", **axes)
@@ -112,7 +119,7 @@ def test_every_known_mistake_is_found_and_named(
     assert certify_in_process(Torch, "float64", **axes)["status"] == "ok"  # and nothing is wrong but the mistake
 
 
-def test_float32_finds_what_float32_can_tell(cache: Path) -> None:
+def test_float32_finds_what_float32_can_tell(references: None) -> None:
     assert certify_in_process(WRONG[0], "float32")["status"] == "parity_failed"
     assert certify_in_process(Torch, "float32")["status"] == "ok"
 
