@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,16 +14,22 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from bench.plan import Plan
+    from bench.runner import Outcome
 
 Row = dict[str, Any]
 
+PIPED_WIDTH = 120
+"""Characters a line where nobody says how many there are."""
 FINDINGS = 3
 """As many are printed; the report has all."""
 _COLOUR = {"ok": "green", "skipped": "yellow", "unsupported": "yellow"}
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -64,10 +71,11 @@ def plan(plan: Plan, folder: Path, jobs: int | None) -> None:
     table.add_row("all", *(str(sum(column.values())) for column in columns), style="bold")
     console.print(table)
     _axes(console, [cell.axes() for cell in plan.trials])
-    for session in plan.sessions:
+    sessions = Counter((len(s.cells), s.rounds, s.blocks, s.block_seconds) for s in plan.sessions)
+    for (size, rounds, blocks, seconds_each), count in sessions.items():
         console.print(
-            f"timing session: {len(session.cells)} contestants and workloads, {session.rounds} rounds of fresh "
-            f"processes, {session.blocks} blocks of {session.block_seconds:g} s"
+            f"timing: {count} session{'s' * (count > 1)} of {size} contestants and workloads, {rounds} rounds of fresh "
+            f"processes, {blocks} blocks of {seconds_each:g} s"
         )
     for backend, reason in dict.fromkeys((cell.backend, reason) for cell, reason in plan.unsupported):
         console.print(f"[yellow]not here:[/yellow] {escape(backend)}: {escape(reason)}")
@@ -93,15 +101,15 @@ def _axes(console: Console, rows: Sequence[Row]) -> None:
     console.print(escape("all: " + ", ".join(fixed)), style="dim")
 
 
-def outcome(outcome: Any) -> None:
+def outcome(outcome: Outcome) -> None:
     """How a run ended: cells by status, time, what the budget left out."""
     console = _console()
     counts = ", ".join(
         f"[{_COLOUR.get(status, 'red')}]{count} {status}[/]" for status, count in outcome.counts.items() if count
     )
     console.print(f"{counts or 'nothing to do'} in {duration(outcome.seconds)}")
-    for reason in dict.fromkeys(outcome.skipped):
-        console.print(f"[yellow]left out:[/yellow] {escape(reason)}")
+    for reason, count in outcome.skipped.items():
+        console.print(f"[yellow]left out:[/yellow] {count} cells: {escape(reason)}")
 
 
 def report(path: Path, findings: Sequence[str]) -> None:
@@ -247,5 +255,5 @@ def download(name: str) -> None:
                 tasks[file] = progress.add_task(escape(file), total=total)
             progress.update(tasks[file], completed=done, total=total)
 
-        message = downloads.get(name, advance)
-    print(message)
+        got = downloads.get(name, advance)
+    print(f"{name}: {got}")

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from implementations import catalog
+from implementations.architecture import Conv2DTranspose
 
 if TYPE_CHECKING:
     from bench.cells import Cell, CertificateCell, TrialCell
@@ -19,33 +20,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one backend and track on one core.  Seconds, and floating-point operations a second."""
+    """Of one backend and track on one core.  Floating-point operations a second in training, seconds a step."""
 
     dense: float
-    """FLOP/s in training dense networks."""
     conv: float
-    """FLOP/s in training convolutional ones."""
+    strided: float
+    """Networks with strided transposed convolutions, which no framework is good at on a CPU."""
     step: float
     """What a step costs whatever its size."""
 
 
 SPEED = {
-    ("keras[tensorflow]", "tuned"): Speed(dense=150e9, conv=55e9, step=0.3e-3),
-    ("keras[tensorflow]", "idiomatic"): Speed(dense=140e9, conv=50e9, step=4.0e-3),
-    ("keras[jax]", "tuned"): Speed(dense=125e9, conv=40e9, step=0.3e-3),
-    ("keras[jax]", "idiomatic"): Speed(dense=125e9, conv=40e9, step=1.5e-3),
-    ("keras[torch]", "tuned"): Speed(dense=70e9, conv=40e9, step=8e-3),
-    ("keras[torch]", "idiomatic"): Speed(dense=70e9, conv=40e9, step=9e-3),
-    ("torch", "tuned"): Speed(dense=75e9, conv=45e9, step=0.5e-3),
-    ("torch", "idiomatic"): Speed(dense=75e9, conv=40e9, step=1.5e-3),
+    ("keras[tensorflow]", "tuned"): Speed(dense=170e9, conv=120e9, strided=55e9, step=0.25e-3),
+    ("keras[tensorflow]", "idiomatic"): Speed(dense=150e9, conv=100e9, strided=45e9, step=3.5e-3),
+    ("keras[jax]", "tuned"): Speed(dense=140e9, conv=45e9, strided=6e9, step=0.3e-3),
+    ("keras[jax]", "idiomatic"): Speed(dense=130e9, conv=45e9, strided=6e9, step=1.5e-3),
+    ("keras[torch]", "tuned"): Speed(dense=110e9, conv=45e9, strided=26e9, step=2.8e-3),
+    ("keras[torch]", "idiomatic"): Speed(dense=110e9, conv=45e9, strided=24e9, step=4.5e-3),
+    ("torch", "tuned"): Speed(dense=120e9, conv=100e9, strided=30e9, step=1.1e-3),
+    ("torch", "idiomatic"): Speed(dense=115e9, conv=70e9, strided=27e9, step=2.2e-3),
 }
-OTHER_SPEED = Speed(dense=70e9, conv=40e9, step=3e-3)
+OTHER_SPEED = Speed(dense=100e9, conv=45e9, strided=20e9, step=3e-3)
 """Of a backend that came later."""
 IMPORT = {"torch": 1.0, "keras[tensorflow]": 3.3, "keras[jax]": 1.7, "keras[torch]": 3.0}
 """Seconds from the start of a process to the framework's being there."""
-COMPILE = {"torch": 0.2, "keras[tensorflow]": 1.5, "keras[jax]": 2.5, "keras[torch]": 0.4}
+COMPILE = {"torch": 0.3, "keras[tensorflow]": 1.5, "keras[jax]": 3.5, "keras[torch]": 0.2}
 """Seconds of build and first step of one network."""
-CERTIFICATE = {"torch": 1.0, "keras[tensorflow]": 2.5, "keras[jax]": 6.0, "keras[torch]": 1.8}
+CERTIFICATE = {"torch": 0.4, "keras[tensorflow]": 2.5, "keras[jax]": 6.0, "keras[torch]": 0.6}
 """Seconds of one certificate of a small network, compilation included."""
 CERTIFICATE_STEPS = 120
 OTHER_SECONDS = 3.0
@@ -54,7 +55,7 @@ PARALLEL_EFFICIENCY = 0.85
 THREAD_EFFICIENCY = 0.7
 GPU_FACTOR = 20.0
 """A GPU against one core; overheads stay."""
-SCORE = 1.1e-3
+SCORE = 2e-4
 """Seconds to score one test image (both SSIMs), of 28x28 pixels."""
 CORRUPT = 5e-5
 """Seconds to corrupt one image of 28x28 pixels."""
@@ -100,21 +101,24 @@ def _network(cell: TrialCell) -> tuple[object, ...]:
 
 
 @lru_cache(maxsize=1000)
-def _flops(architecture: str, shape: tuple[int, int, int], latent: int | None) -> tuple[int, int, bool]:
-    """FLOPs a sample (forward, forward and backward), and whether the network is convolutional."""
+def _facts(architecture: str, shape: tuple[int, int, int], latent: int | None) -> tuple[int, int, str]:
+    """FLOPs a sample (forward, forward and backward), and which rate of :class:`Speed` holds."""
     network = catalog.make(architecture, shape, latent)
     forward = network.forward_flops()
-    return forward, forward + network.backward_flops(), network.is_convolutional
+    layers = network.encoder + network.decoder
+    strided = any(isinstance(layer, Conv2DTranspose) and layer.stride > 1 for layer in layers)
+    kind = "strided" if strided else "conv" if network.is_convolutional else "dense"
+    return forward, forward + network.backward_flops(), kind
 
 
-def _of(cell: Cell) -> tuple[int, int, bool]:
-    return _flops(cell.architecture, (cell.height, cell.width, cell.channels), cell.latent)
+def _of(cell: Cell) -> tuple[int, int, str]:
+    return _facts(cell.architecture, (cell.height, cell.width, cell.channels), cell.latent)
 
 
 def _rate(cell: Cell) -> tuple[float, float]:
     """FLOP/s and seconds a step."""
     speed = SPEED.get((cell.backend, cell.track), OTHER_SPEED)
-    rate = speed.conv if _of(cell)[2] else speed.dense
+    rate: float = getattr(speed, _of(cell)[2])
     factor = GPU_FACTOR if cell.device != "cpu" else cell.threads**THREAD_EFFICIENCY
     return rate * factor * (0.4 if cell.precision == "float64" else 1.0), speed.step
 

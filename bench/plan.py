@@ -7,13 +7,13 @@ seeds: the grid is projected onto what speed depends on.  Certificates are neede
 from __future__ import annotations
 
 import hashlib
-import heapq
 import itertools
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
+
+import numpy as np
 
 from bench import corruption, datasets, machine
 from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
@@ -114,6 +114,8 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
         machine.check_device(device)
     for name in named["dataset"]:
         datasets.check(name)
+        for split in ("train", "test"):
+            _check_count(sweep, name, split, named[split])
     tracks = {backend: _trial_track(backend, sweep.trial_track) for backend in named["backend"]}
     for values in itertools.product(*named.values()):
         axes = dict(zip(named, values, strict=True))
@@ -141,6 +143,17 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
         )
 
 
+def _check_count(sweep: Sweep, dataset: str, split: str, wanted: Sequence[int | str]) -> None:
+    """SweepError if the data set is known to have fewer images than that."""
+    there = {info.name: getattr(info, split) for info in datasets.describe()}.get(dataset)
+    for count in wanted:
+        if there is not None and count != ALL and int(count) > there:
+            raise SweepError(
+                f"sweep {sweep.name}: {split} = {count} is more than there is: {dataset} has {there:,} {split} images; "
+                f"use at most that, or {ALL!r}"
+            )
+
+
 def _all(values: Sequence[str], every: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for value in values for name in (every if value == ALL else [value])))
 
@@ -162,10 +175,13 @@ def _timed(trials: Sequence[TrialCell], timing: Timing) -> list[TimingCell]:
     if not timing.rounds:
         return []
     wanted_latent, wanted_loss = _choice("latent", timing.latent, trials), _choice("loss", timing.loss, trials)
+    backends = _all(timing.backend, adapter.backends())
     names = [field.name for field in fields(TimingCell)]
     cells = []
     for trial in trials:
         if trial.latent not in wanted_latent[trial.architecture] or trial.loss not in wanted_loss[trial.architecture]:
+            continue
+        if trial.backend not in backends:
             continue
         common = {name: getattr(trial, name) for name in names}
         for track, threads in itertools.product(timing.tracks, timing.threads or [trial.threads]):
@@ -217,14 +233,15 @@ class _Reasons:
     """Why a cell can not run here, or None; each backend is asked once."""
 
     def __init__(self) -> None:
-        self._missing: dict[str, str | None] = {}
+        self._known: dict[str, tuple[type[adapter.Adapter], str | None]] = {}
 
     def __call__(self, cell: Cell) -> str | None:
-        kind = adapter.adapter_class(cell.backend)
-        if cell.backend not in self._missing:
-            self._missing[cell.backend] = kind.missing()
-        if reason := self._missing[cell.backend]:
-            return reason
+        if cell.backend not in self._known:
+            found = adapter.adapter_class(cell.backend)
+            self._known[cell.backend] = found, found.missing()
+        kind, missing = self._known[cell.backend]
+        if missing:
+            return missing
         if cell.device not in kind.devices:
             return f"{cell.backend} has no device {cell.device}; it has {', '.join(kind.devices)}"
         if cell.track not in kind.tracks:
@@ -238,37 +255,24 @@ class _Reasons:
 def breadth_first(trials: Iterable[TrialCell]) -> tuple[TrialCell, ...]:
     """The trials in an order whose every prefix covers the values of every axis as evenly as it can.
 
-    Greedy: next comes the trial whose values, then whose pairs of values, have been seen least; the given order
-    decides between equals.  Backend and architecture weigh nothing extra: they are axes as all others.
+    Greedy: next comes the trial that has least in common with those before it: first the number of shared values,
+    then that of shared pairs of values; the given order decides between equals.  No axis weighs more than another.
     """
     cells = list(trials)
     rows = [cell.axes() for cell in cells]
-    varying = [name for name in (rows[0] if rows else {}) if len({row[name] for row in rows}) > 1]
-    features = [
-        ([(name, row[name]) for name in varying], list(itertools.combinations([(n, row[n]) for n in varying], 2)))
-        for row in rows
-    ]
-    seen: Counter[Any] = Counter()
-
-    def cost(index: int) -> tuple[int, int, int]:
-        singles, pairs = features[index]
-        return sum(seen[one] for one in singles), sum(seen[pair] for pair in pairs), index
-
-    # What has been seen only grows, so a cost from the past is a lower bound: whoever is cheapest with a fresh
-    # cost is the cheapest of all, and few need to be computed anew.
-    heap = [cost(index) for index in range(len(cells))]
-    heapq.heapify(heap)
+    # Values as numbers, (n, axes): with m shared values, two trials share m (m - 1) / 2 pairs.
+    numbers: dict[tuple[str, Any], int] = {}
+    coded = np.array([[numbers.setdefault(item, len(numbers)) for item in row.items()] for row in rows])
+    values, pairs = np.zeros(len(cells), np.int64), np.zeros(len(cells), np.int64)
     order = []
-    while heap:
-        index = heap[0][2]
-        now = cost(index)
-        if now > heap[0]:
-            heapq.heapreplace(heap, now)
-            continue
-        heapq.heappop(heap)
+    for _ in cells:
+        fewest = values == values.min()
+        index = int(np.argmin(np.where(fewest, pairs, np.iinfo(np.int64).max)))
         order.append(cells[index])
-        for group in features[index]:
-            seen.update(group)
+        shared = (coded == coded[index]).sum(axis=1)
+        values += shared
+        pairs += shared * (shared - 1) // 2
+        values[index] = np.iinfo(np.int64).max // 2  # done
     return tuple(order)
 
 

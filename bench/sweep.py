@@ -131,7 +131,7 @@ class Axes(BaseModel):
     latent: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, DEFAULT))] = None
     dataset: Annotated[list[str] | None, BeforeValidator(_texts)] = None
     train: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None
-    test: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None
+    test: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 2, ALL))] = None
     size: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None
     channels: Annotated[list[int] | None, BeforeValidator(_channels)] = None
     corruption: Annotated[list[str] | None, BeforeValidator(_corruptions)] = None
@@ -191,6 +191,8 @@ class Timing(BaseModel):
     """Measured blocks per contestant, workload and round."""
     block_seconds: float = Field(0.25, gt=0, le=3600)
     """What a block is meant to last."""
+    backend: Annotated[list[str], BeforeValidator(_one_of(adapter.backends, ALL))] = [ALL]
+    """Only these are timed."""
     tracks: Annotated[list[adapter.Track], BeforeValidator(_one_of(lambda: adapter.TRACKS))] = list(adapter.TRACKS)
     latent: Annotated[Timed, BeforeValidator(_timed(_numbers(int, 1)))] = "first"
     loss: Annotated[Timed, BeforeValidator(_timed(_one_of(lambda: training.LOSSES)))] = "first"
@@ -244,7 +246,8 @@ def load_sweep(name_or_path: str | Path, overrides: Sequence[str] = (), device: 
     """The sweep of this name (one of :func:`shipped`) or in this TOML file.
 
     ``overrides``: texts "axis=value,value", which replace the axis in every grid.  One exception: ``latent`` leaves
-    alone a grid that says ``latent = "default"``, since its networks have codes of their own.
+    alone a grid that says ``latent = "default"``, since its networks have codes of their own.  "timing.rounds=7"
+    replaces a field of [timing].
     ``device`` is short for the override "device=...".  SweepError says what is wrong.
     """
     where = str(name_or_path)
@@ -252,7 +255,9 @@ def load_sweep(name_or_path: str | Path, overrides: Sequence[str] = (), device: 
         file = _File.model_validate(_read(name_or_path))
     except ValidationError as error:
         raise SweepError(f"sweep {where}: {_explain(error)}") from None
-    changes = parse_overrides([*overrides, *([f"device={device}"] if device else [])])
+    changes, timing = parse_overrides(overrides, file.timing)
+    if device is not None:
+        changes |= _axes({"device": device}, "--")
     grids = []
     for grid in file.grid or [Axes()]:
         pinned = grid.given()
@@ -264,23 +269,34 @@ def load_sweep(name_or_path: str | Path, overrides: Sequence[str] = (), device: 
         description=file.description,
         trial_track=file.trial_track,
         grids=grids,
-        timing=file.timing,
+        timing=timing,
     )
 
 
-def parse_overrides(texts: Sequence[str]) -> dict[str, list[Value]]:
-    """ "latent=8,16" -> {"latent": [8, 16]}, validated as an axis of a sweep file is."""
-    raw: dict[str, list[Value]] = {}
+def parse_overrides(texts: Sequence[str], timing: Timing) -> tuple[dict[str, list[Value]], Timing]:
+    """["latent=8,16", "timing.rounds=7"] -> {"latent": [8, 16]}, and ``timing`` with 7 rounds."""
+    axes: dict[str, list[Value]] = {}
+    fields: dict[str, list[Value]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not values.strip():
             raise SweepError(f"--set {text}: must be axis=value or axis=value,value; for example --set latent=8,16")
-        raw.setdefault(name, []).extend(_value(part) for part in _split(values))
+        target = fields if name.startswith("timing.") else axes
+        target.setdefault(name.removeprefix("timing."), []).extend(_value(part) for part in _split(values))
+    # A single value may be what a field wants, and is as good as a list where it wants a list.
+    given = {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
     try:
-        return Axes.model_validate(raw).given()
+        return _axes(axes, "--set "), Timing.model_validate({**timing.model_dump(exclude_none=True), **given})
     except ValidationError as error:
-        raise SweepError(f"--set {_explain(error)}") from None
+        raise SweepError(_explain(error, Timing, "--set timing.")) from None
+
+
+def _axes(values: Mapping[str, Any], prefix: str) -> dict[str, list[Value]]:
+    try:
+        return Axes.model_validate(values).given()
+    except ValidationError as error:
+        raise SweepError(_explain(error, Axes, prefix)) from None
 
 
 def _split(text: str) -> list[str]:
@@ -332,30 +348,26 @@ def _read(name_or_path: str | Path) -> Mapping[str, Any]:
         raise SweepError(f"sweep {text}: is not valid TOML: {error}") from None
 
 
-def _explain(error: ValidationError) -> str:
-    """Every mistake as "field: what is wrong, what is allowed", joined by semicolons."""
-    return "; ".join(dict.fromkeys(_explain_one(dict(mistake)) for mistake in error.errors(include_url=False)))
+def _explain(error: ValidationError, kind: type[BaseModel] = _File, prefix: str = "") -> str:
+    """Every mistake in a ``kind`` as "field: what is wrong, what is allowed", joined by semicolons."""
+    found = (prefix + _explain_one(dict(mistake), kind) for mistake in error.errors(include_url=False))
+    return "; ".join(dict.fromkeys(found))
 
 
-def _explain_one(mistake: dict[str, Any]) -> str:
+def _explain_one(mistake: dict[str, Any], kind: type[BaseModel]) -> str:
     place = [str(part) for part in mistake["loc"]]
-    if place[:1] == ["grid"] and len(place) > 1 and place[1].isdigit():
+    if len(place) > 1:
+        kind = Timing if place[0] == "timing" else Axes
+    if place[0] == "grid" and len(place) > 1:
         place[:2] = [f"grid {int(place[1]) + 1}"]
     field = ".".join(place)
-    if mistake["type"] == "extra_forbidden" and len(place) == 1 and field in Axes.model_fields:
-        return f"{field}: is an axis: write it under [axes] (or under a [[grid]])"
     if mistake["type"] == "extra_forbidden":
-        allowed = list(_fields_beside(place))
-        near = difflib.get_close_matches(place[-1], allowed, 1)
+        if kind is _File and field in Axes.model_fields:
+            return f"{field}: is an axis: write it under [axes] (or under a [[grid]])"
+        near = difflib.get_close_matches(place[-1], kind.model_fields, 1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        what = "axis" if allowed == list(Axes.model_fields) else "field"
-        return f"{field}: unknown {what}{hint}; allowed are {', '.join(allowed)}"
+        what = "axis" if kind is Axes else "field"
+        return f"{field}: unknown {what}{hint}; allowed are {', '.join(kind.model_fields)}"
     if mistake["type"] == "value_error":
         return f"{field}: {mistake['ctx']['error']}"
     return f"{field} = {mistake['input']!r}: {mistake['msg'][:1].lower()}{mistake['msg'][1:]}"
-
-
-def _fields_beside(place: list[str]) -> Iterable[str]:
-    if len(place) == 1:
-        return _File.model_fields
-    return Timing.model_fields if place[0] == "timing" else Axes.model_fields
