@@ -55,6 +55,7 @@ CONFIG: dict[str, Any] = {
         "titleFontSize": 12, "titleFontWeight": "normal", "titleColor": "#3B4453", "columns": 4, "symbolStrokeWidth": 2,
     },
 }  # fmt: skip
+MOST_EPOCH_TICKS = 10
 STILL_WIDTH = 520
 """Pixels of a still chart; the page scales it down to its box."""
 
@@ -350,7 +351,9 @@ def curve_chart(panel: Panel, number: int, by: str) -> Chart:
     colours = [backend_colour(curve.backend) for curve in panel.curves]
     dashes = [list(DASHES[index % len(DASHES)]) for index in range(len(names))]
     title = "epoch" if by == "epochs" else "seconds" + (", cold costs included" if panel.measured else "")
-    axis = alt.Axis(tickMinStep=1, format="d", grid=False) if by == "epochs" else alt.Axis(grid=False, tickCount=6)
+    whole = sorted({row["x"] for row in rows})
+    ticks = whole[:: max(-(-len(whole) // MOST_EPOCH_TICKS), 1)]
+    axis = alt.Axis(values=ticks, format="d", grid=False) if by == "epochs" else alt.Axis(grid=False, tickCount=6)
     x = alt.X("x:Q", title=title, axis=axis, scale=alt.Scale(zero=by != "epochs", nice=by != "epochs"))
     y = alt.Y("psnr:Q", title="PSNR, dB", scale=alt.Scale(zero=False))
     base = alt.Chart(alt.Data(values=rows)).encode(

@@ -53,8 +53,8 @@ def _one(name: str, value: Any) -> str:
 
 
 def configuration_label(axes: Axes) -> str:
-    """ "conv, latent 64, MSE"."""
-    return describe(axes, CONFIGURATION)
+    """ "conv (latent 64, MSE)": one name, also within a list."""
+    return f"{axes['architecture']} ({describe(axes, CONFIGURATION[1:])})"
 
 
 def backend_key(name: str) -> tuple[int, str]:

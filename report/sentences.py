@@ -168,6 +168,9 @@ def quality_findings(found: Quality) -> list[Finding]:
         detail = f"{text.decibels(difference(best, standings[1]))} more than the next, {standings[1].label}"
     else:
         detail = "it is the only one that was trained on all of it"
+    worse = [found.conditions[c] for c in shared if found.scores[c, best.configuration].interval.high < 0]
+    if worse and len(shared) > 1:
+        detail += f"; worse than the noisy input under {text.listing(worse[:3])}{' and others' if worse[3:] else ''}"
     return [Finding("Quality", headline, f"{detail} ({over}; {basis})")]
 
 
@@ -196,7 +199,7 @@ def agreement_findings(found: Quality) -> list[Finding]:
     scale = f"; for scale, {source}" if math.isfinite(noise) else ""
     detail = (
         f"between {worst.a} and {worst.b} over {text.count(worst.count, 'equal trial')}, the pair that differs most; "
-        f"single trials differ by up to {text.fixed(single)} dB{scale}"
+        f"single trials differ {text.at_most(single)}{scale}"
     )
     return [Finding("Agreement", f"{verdict}, mean difference {text.decibels(worst.difference)}", detail)]
 

@@ -7,6 +7,8 @@ import math
 from results.statistics import Interval
 
 MINUS = "−"
+NEGLIGIBLE = 0.001
+"""dB; differences below are rounding."""
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -58,10 +60,17 @@ def _ratio_digits(value: float, decimals: int) -> str:
 def decibels(interval: Interval, sign: bool = True) -> str:
     """ "+5.13 dB [+5.02, +5.24]"."""
     write = signed if sign else fixed
+    if interval.known and max(abs(interval.low), abs(interval.high)) < NEGLIGIBLE:
+        return f"below {NEGLIGIBLE} dB"
     if not interval.known:
         return f"{write(interval.value)} dB"
     decimals = 2 if interval.high - interval.low >= 0.015 else 3
     return f"{write(interval.value, decimals)} dB [{write(interval.low, decimals)}, {write(interval.high, decimals)}]"
+
+
+def at_most(value: float) -> str:
+    """ "up to 0.07 dB", or "by less than 0.01 dB"."""
+    return f"by up to {fixed(value)} dB" if value >= 0.01 else "by less than 0.01 dB"
 
 
 def quantity(interval: Interval, digits: int = 3) -> str:

@@ -178,9 +178,10 @@ def _curves(group: Sequence[Record], differing: Sequence[str], loads: Sequence[W
     return curves
 
 
-def _worth(group: Sequence[Record], differing: Sequence[str], loads: Sequence[Workload]) -> tuple[int, int, int]:
+def _worth(group: Sequence[Record], differing: Sequence[str], loads: Sequence[Workload]) -> tuple[int, int, int, float]:
     backends = {who(record["cell"], differing) for record in group}
-    return (len(backends), int(_timing_of(group[0]["cell"], loads) is not None), len(group))
+    psnr = math.fsum(record["metrics"]["psnr"] for record in group) / len(group)
+    return (len(backends), int(_timing_of(group[0]["cell"], loads) is not None), len(group), psnr)
 
 
 def _timing_of(cell: dict[str, Any], loads: Sequence[Workload]) -> Contestant | None:

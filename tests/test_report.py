@@ -141,7 +141,7 @@ def test_warm_up_blocks_are_left_out_of_the_rates(run: Run) -> None:
 
 def test_the_best_network_is_named_with_its_gain_and_what_the_interval_covers(run: Run) -> None:
     (quality,) = (found.sentence for found in sentences.findings(analyse(run)) if found.topic == "Quality")
-    assert quality.startswith("conv, latent 64, MSE denoises best, +6.")
+    assert quality.startswith("conv (latent 64, MSE) denoises best, +6.")
     assert "n = 1 seed, so intervals cover the 512 test images only" in quality
 
 
@@ -157,7 +157,7 @@ def test_what_can_not_be_told_apart_is_not_called_better(folder: Path, tmp_path:
         for found in sentences.findings(analyse(load_run(changed(folder, tmp_path / "blurred", blur))))
         if found.topic == "Quality"
     )
-    assert "no measurable difference from conv, latent 64, BCE" in quality
+    assert "no measurable difference from conv (latent 64, BCE)" in quality
 
 
 def test_a_network_that_makes_it_worse_is_said_to(folder: Path, tmp_path: Path) -> None:
