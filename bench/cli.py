@@ -197,10 +197,10 @@ def data_list(as_json: AsJson = False) -> None:
 def _report(runs: Sequence[Path], output: Path | None) -> None:
     from bench import cli_show
     from report import findings, write_report
-    from results.loading import load_run
+    from results.loading import load_run, merge
 
     path = write_report(list(runs), output)
-    cli_show.report(path, findings(load_run(runs[0])) if len(runs) == 1 else [])
+    cli_show.report(path, findings(merge([load_run(folder) for folder in runs])))
 
 
 def _print_json(value: Any) -> None:

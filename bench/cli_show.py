@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.progress import duration
+
 if TYPE_CHECKING:
     from bench.plan import Plan
     from bench.runner import Outcome
@@ -37,14 +39,6 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def duration(seconds: float) -> str:
-    """ "45 s", "3 min", "1 h 50 min": as exact as an estimate deserves."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _bytes(count: float) -> str:

@@ -85,12 +85,12 @@ def estimate(plan: Plan, jobs: int = 1) -> Estimate:
     """Rough seconds of all of ``plan`` on ``jobs`` cores, with nothing cached and nothing done before."""
     parallel = 1 + PARALLEL_EFFICIENCY * (max(jobs, 1) - 1)
     compiled = {(cell.backend, _network(cell)) for cell in plan.trials}
-    trials = sum(map(_trial, plan.trials)) + sum(COMPILE.get(backend, OTHER_SECONDS) for backend, _ in compiled)
+    trials = sum(map(trial_seconds, plan.trials)) + sum(COMPILE.get(backend, OTHER_SECONDS) for backend, _ in compiled)
     starts = sum(IMPORT.get(backend, OTHER_SECONDS) for backend in {cell.backend for cell in plan.certificates})
     return Estimate(
         certificates=(starts + sum(map(certificate_seconds, plan.certificates))) / parallel,
         trials=trials / parallel,
-        sessions=sum(map(_session, plan.sessions)),
+        sessions=sum(map(session_seconds, plan.sessions)),
     )
 
 
@@ -135,7 +135,8 @@ def inference_seconds(cell: Cell, samples: int) -> float:
     return samples * _of(cell)[0] / rate + math.ceil(samples / cell.batch_size) * step
 
 
-def _trial(cell: TrialCell) -> float:
+def trial_seconds(cell: TrialCell) -> float:
+    """Seconds to corrupt, train and score, the network being compiled already."""
     train, test = cell.train or TRAIN_IMAGES, cell.test or TEST_IMAGES
     pixels = cell.height * cell.width * cell.channels / 784
     epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
@@ -144,13 +145,14 @@ def _trial(cell: TrialCell) -> float:
 
 
 def certificate_seconds(cell: CertificateCell) -> float:
+    """Seconds of one certificate, its framework being there already."""
     """Seconds of one certificate, in a process that is there."""
     arithmetic = 4 * CERTIFICATE_STEPS * cell.batch_size * _of(cell)[1] / _rate(cell)[0]
     return CERTIFICATE.get(cell.backend, OTHER_SECONDS) + arithmetic
 
 
-def _session(session: Session) -> float:
-    """Processes start together, the measuring is one at a time."""
+def session_seconds(session: Session) -> float:
+    """Seconds of all rounds: one process starts after another, and one is measured at a time."""
     processes = {(cell.backend, cell.track) for cell in session.cells}
     starts = sum(IMPORT.get(backend, OTHER_SECONDS) for backend, _ in processes)
     seconds = 0.0
