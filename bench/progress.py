@@ -73,8 +73,11 @@ class Progress:
 
     def cell(self, phase: str, record: Record) -> None:
         """A cell of ``phase`` has left ``record``."""
-        self._phases[phase].done += 1
         self._done += 1
+        if record["seconds"]:
+            self._phases[phase].done += 1
+        else:  # decided without being run, or cached: no measure of the pace
+            self._phases[phase].cells -= 1
         width = len(str(self._total))
         left = f"[{self._done:>{width}}/{self._total}]"
         self.line(f"{left} {describe(record)}   ETA {duration(self.remaining())}")

@@ -1,0 +1,1 @@
+"""The pytest-benchmark suite: ``pytest bench/suite --benchmark-only``."""

@@ -1,0 +1,139 @@
+"""Options and fixtures: one worker process for each contestant, prepared as a timing session prepares it.
+
+pytest-benchmark times a function in its own process.  Frameworks can not share a process (Keras fixes its engine at
+import, and pools of one library slow down another), so each contestant runs in a worker, and the clock that
+pytest-benchmark reads is :class:`WorkerClock`: it stands still but for what the worker itself has measured, with
+``synchronize()`` inside and the pipe outside.  The cost of the pipe and the rest of the harness is a benchmark of its
+own.  The rounds of one worker are blocks of one process: for intervals over processes there is ``daebench run``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cells import TimingCell
+from bench.process import Worker, WorkerFailure, distinct_cores
+from bench.timing import BlockKind, staged_samples
+from implementations import adapter, catalog
+
+REQUEST_TIMEOUT = 900.0
+ROUNDS = 5
+
+
+class WorkerClock:
+    """A timer for pytest-benchmark that moves only when it is told to, by seconds that somebody else has measured."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def __call__(self) -> float:
+        return self._seconds
+
+    def advance(self, seconds: float) -> None:
+        self._seconds += seconds
+
+
+CLOCK = WorkerClock()
+
+
+@dataclass
+class Contestant:
+    """A prepared worker.  ``facts``: what it said about itself and about build, staging and first step."""
+
+    cell: TimingCell
+    worker: Worker
+    samples: int
+    block_seconds: float
+    facts: dict[str, Any]
+
+    def calibrate(self, kind: BlockKind) -> int:
+        """How many epochs, passes or images make a block."""
+        found = self.worker.request("calibrate", REQUEST_TIMEOUT, kind=kind, seconds=self.block_seconds)
+        return int(found["repeats"])
+
+    def block(self, kind: BlockKind, repeats: int) -> float:
+        """Run a block; seconds, by the worker's own clock, of one epoch (pass, image)."""
+        result = self.worker.request("block", REQUEST_TIMEOUT, kind=kind, repeats=repeats)
+        seconds = sum(result["latency"]) if kind == "latency" else result["seconds"]
+        CLOCK.advance(seconds / repeats)
+        return float(seconds) / repeats
+
+    def overhead(self, kind: BlockKind, repeats: int) -> None:
+        """Run a block and count what is *not* inside its timed region: orders, garbage collection, JSON, pipe."""
+        start = time.perf_counter()
+        result = self.worker.request("block", REQUEST_TIMEOUT, kind=kind, repeats=repeats)
+        CLOCK.advance(time.perf_counter() - start - result["seconds"])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("daebench")
+    for name, default, text in (
+        ("architecture", "dense", "architectures, comma-separated, or all"),
+        ("backend", "all", "backends, comma-separated, or all that are announced"),
+        ("track", "idiomatic,tuned", "tracks, comma-separated"),
+        ("latent", "", "size of the code (default: the architecture's own)"),
+        ("batch-size", "128", "batch size"),
+        ("device", "cpu", "cpu, cuda or mps"),
+        ("threads", "1", "threads of each framework"),
+        ("block-seconds", "0.2", "length of a measured block"),
+    ):
+        group.addoption(f"--daebench-{name}", default=default, help=text)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "contestant" not in metafunc.fixturenames:
+        return
+
+    def option(name: str) -> str:
+        return str(metafunc.config.getoption(f"--daebench-{name}"))
+
+    def several(name: str, every: list[str]) -> list[str]:
+        chosen = every if option(name) == "all" else [word.strip() for word in option(name).split(",")]
+        unknown = [word for word in chosen if word not in every]
+        if unknown:
+            raise pytest.UsageError(f"--daebench-{name}: {unknown[0]!r} is unknown; known are {', '.join(every)}, all")
+        return chosen
+
+    cells = [
+        TimingCell(
+            backend=backend,
+            track=track,  # type: ignore[arg-type]
+            device=option("device"),  # type: ignore[arg-type]
+            threads=int(option("threads")),
+            architecture=architecture,
+            latent=int(option("latent")) if option("latent") else None,
+            batch_size=int(option("batch-size")),
+        )
+        for architecture in several("architecture", list(catalog.CATALOG))
+        for backend in several("backend", list(adapter.backends()))
+        for track in several("track", list(adapter.TRACKS))
+    ]
+    names = [f"{cell.backend}-{cell.track}-{cell.architecture}" for cell in cells]
+    metafunc.parametrize("contestant", cells, ids=names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def contestant(request: pytest.FixtureRequest) -> Iterator[Contestant]:
+    """One contestant at a time: pytest groups the tests by it, and the next one starts when this one is gone."""
+    cell: TimingCell = request.param
+    seconds = float(request.config.getoption("--daebench-block-seconds"))
+    samples = staged_samples(cell.make_architecture(), cell.batch_size, cell.device, cell.threads, seconds)
+    with (
+        tempfile.TemporaryDirectory(prefix="daebench-") as logs,
+        Worker(cell.backend, cell.setting, distinct_cores()[: cell.threads], Path(logs)) as worker,
+    ):
+        try:
+            facts = worker.configure()
+            facts |= worker.request("prepare", REQUEST_TIMEOUT, cell=cell.axes(), samples=samples, measure_memory=True)
+        except WorkerFailure as failure:
+            if failure.status == "unsupported":
+                pytest.skip(failure.reason)
+            pytest.fail(f"{failure.status}: {failure.reason}\n{failure.stderr}", pytrace=False)
+        yield Contestant(cell, worker, samples, seconds, facts)
