@@ -37,7 +37,9 @@ app.add_typer(data, name="data")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the sweep's own if left out.", metavar="DEVICE")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Cells side by side (timing always runs alone). Default: cores.")]
+Jobs = Annotated[
+    str | None, typer.Option(help="Cells side by side (timing always runs alone). Default: cores.", metavar="N")
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute certificates anew instead of taking cached ones.")]
 
 
@@ -88,16 +90,17 @@ def run(
     from bench.sweep import load_sweep
 
     limits = cli_facts.seconds("--budget", budget), cli_facts.seconds("--timeout", timeout)
+    workers = cli_facts.count("--jobs", jobs)
     plan = make_plan(load_sweep(sweep, overrides or (), device))
     folder = cli_facts.run_folder(out, plan.name)
     if dry_run:
-        cli_show.plan(plan, folder, jobs)
+        cli_show.plan(plan, folder, workers)
         return
 
     from bench.runner import Options, run
 
     options = Options(
-        jobs=jobs,
+        jobs=workers,
         budget=limits[0],
         timeout=limits[1],
         fresh=fresh,
@@ -133,6 +136,7 @@ def verify(
     from bench import cli_facts, cli_show
     from bench.verify import verify
 
+    workers = cli_facts.count("--jobs", jobs)
     cells = cli_facts.certificate_cells(
         backend=backend,
         architecture=architecture,
@@ -142,7 +146,7 @@ def verify(
         track=track,
         device=device or "cpu",
     )
-    records = verify(cells, jobs=jobs, use_cache=not no_cache)
+    records = verify(cells, jobs=workers, use_cache=not no_cache)
     _print_json(records) if as_json else cli_show.certificates(records)
     if any(record["status"] in FAILED for record in records):
         raise typer.Exit(1)

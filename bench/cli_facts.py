@@ -36,6 +36,15 @@ def seconds(option: str, text: str | None) -> float | None:
     return total
 
 
+def count(option: str, text: str | None) -> int | None:
+    """ "2" -> 2; None stays None.  OptionError for what is no whole number from 1."""
+    if text is None:
+        return None
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise OptionError(f"{option} {text!r} is not allowed: use a whole number from 1")
+    return int(text)
+
+
 def chosen(option: str, values: Sequence[str] | None, known: Iterable[str], default: Sequence[str]) -> list[str]:
     """The values of an option that may be repeated, hold commas or "all"; OptionError for an unknown one."""
     names = list(known)

@@ -240,14 +240,20 @@ def download(name: str) -> None:
 
     from bench.datasets import download as downloads
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=_console()) as progress:
-        tasks: dict[str, Any] = {}
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=_console()
+    )
+    tasks: dict[str, Any] = {}
 
-        def advance(file: str, done: int, total: int | None) -> None:
-            if file not in tasks:
-                tasks[file] = progress.add_task(escape(file), total=total)
-            progress.update(tasks[file], completed=done, total=total)
+    def advance(file: str, done: int, total: int) -> None:
+        progress.start()  # only now: where nothing is fetched there is no bar
+        if file not in tasks:
+            tasks[file] = progress.add_task(escape(file), total=total)
+        progress.update(tasks[file], completed=done)
 
+    try:
         got = downloads.get(name, advance)
+    finally:
+        if tasks:
+            progress.stop()
     print(f"{name}: {got}")

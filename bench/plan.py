@@ -260,16 +260,17 @@ def breadth_first(trials: Iterable[TrialCell]) -> tuple[TrialCell, ...]:
     """
     cells = list(trials)
     rows = [cell.axes() for cell in cells]
-    # Values as numbers, (n, axes): with m shared values, two trials share m (m - 1) / 2 pairs.
+    varying = [name for name in (rows[0] if rows else {}) if len({row[name] for row in rows}) > 1]
+    # Values as numbers, (n, varying axes): with m shared values, two trials share m (m - 1) / 2 pairs.
     numbers: dict[tuple[str, Any], int] = {}
-    coded = np.array([[numbers.setdefault(item, len(numbers)) for item in row.items()] for row in rows])
+    coded = np.array([[numbers.setdefault((name, row[name]), len(numbers)) for name in varying] for row in rows])
     values, pairs = np.zeros(len(cells), np.int64), np.zeros(len(cells), np.int64)
     order = []
     for _ in cells:
         fewest = values == values.min()
         index = int(np.argmin(np.where(fewest, pairs, np.iinfo(np.int64).max)))
         order.append(cells[index])
-        shared = (coded == coded[index]).sum(axis=1)
+        shared = np.count_nonzero(coded == coded[index], axis=1)
         values += shared
         pairs += shared * (shared - 1) // 2
         values[index] = np.iinfo(np.int64).max // 2  # done
