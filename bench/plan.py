@@ -113,9 +113,7 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
     for device in named["device"]:
         machine.check_device(device)
     for name in named["dataset"]:
-        datasets.check(name)
-        for split in ("train", "test"):
-            _check_count(sweep, name, split, named[split])
+        datasets.check(name, train=_largest(named["train"]), test=_largest(named["test"]))
     tracks = {backend: _trial_track(backend, sweep.trial_track) for backend in named["backend"]}
     for values in itertools.product(*named.values()):
         axes = dict(zip(named, values, strict=True))
@@ -143,15 +141,8 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
         )
 
 
-def _check_count(sweep: Sweep, dataset: str, split: str, wanted: Sequence[int | str]) -> None:
-    """SweepError if the data set is known to have fewer images than that."""
-    there = {info.name: getattr(info, split) for info in datasets.describe()}.get(dataset)
-    for count in wanted:
-        if there is not None and count != ALL and int(count) > there:
-            raise SweepError(
-                f"sweep {sweep.name}: {split} = {count} is more than there is: {dataset} has {there:,} {split} images; "
-                f"use at most that, or {ALL!r}"
-            )
+def _largest(values: Sequence[int | str]) -> int | None:
+    return max((int(value) for value in values if value != ALL), default=None)
 
 
 def _all(values: Sequence[str], every: Iterable[str]) -> list[str]:

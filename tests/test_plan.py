@@ -72,7 +72,7 @@ def test_cells_say_in_full_what_the_sweep_left_open(tmp_path: Path) -> None:
         ("channels=3", "channels=3 is not possible with glyphs"),
         ("dataset=cats", "dataset 'cats' is unknown"),
         ("dataset=folder:/no/such/folder", "/no/such/folder"),
-        ("train=1000000", "train = 1000000 is more than there is: glyphs has"),
+        ("train=1000000", "train=1000000 is more than there is: glyphs has"),
         ("device=cuda", "no NVIDIA GPU"),
     ],
 )
