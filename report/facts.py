@@ -41,11 +41,11 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
     """(name, value) pairs for the top of the page."""
     about = run.about
     facts: list[tuple[str, str]] = []
-    for index, facts_of in enumerate(environments(run).values()):
-        facts.append(("Machine" if index == 0 else "also", machine(facts_of)))
-        software = [f"{name} {version}" for name, version in packages(facts_of)[:5]]
-        if software:
-            facts.append(("Software" if index == 0 else "also", ", ".join(software)))
+    known = environments(run).values()
+    # A run that was resumed may have several environments which differ in nothing that stands here.
+    software = [", ".join(f"{name} {version}" for name, version in packages(one)[:5]) for one in known]
+    facts += [("Machine", name) for name in dict.fromkeys(machine(one) for one in known)]
+    facts += [("Software", versions) for versions in dict.fromkeys(software) if versions]
     threads, devices = axis_values(run, "threads"), axis_values(run, "device")
     setting = [", ".join(map(str, devices)), f"{'/'.join(map(str, threads))} thread{'s' if threads != [1] else ''}"]
     facts.append(("Setting", ", ".join([*setting, *map(str, axis_values(run, "precision"))])))

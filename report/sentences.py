@@ -96,7 +96,7 @@ def _fastest(load: Workload) -> Finding:
         return Finding("Speed", f"{load.label}: {first.name} trains {rate}", f"nothing else is ranked beside it ({n})")
     if len(leaders) > 1:
         names = text.listing([standing.contestant.name for standing in leaders])
-        detail = f"{rate}, ratio {_ratio(leaders[0], leaders[-1])}"
+        detail = f"{rate}, first over last of them {_ratio(leaders[0], leaders[-1])}"
         detail += f"; {follower}, the next ({n})" if follower else f" ({n})"
         return Finding("Speed", f"{load.label}: {names} train fastest and can not be told apart", detail)
     return Finding("Speed", f"{load.label}: {first.name} trains fastest, {follower}", f"{rate} ({n})")
@@ -119,7 +119,7 @@ def _fastest_short(load: Workload) -> str:
 def track_findings(loads: Sequence[Workload]) -> list[Finding]:
     """What the tuned path brings over the idiomatic one, by backend."""
     parts: dict[str, list[str]] = {}
-    measured, n = False, set()
+    ratios, n = [], set()
     for load in loads:
         for standing in load.ranked:
             tuned = standing.contestant
@@ -127,18 +127,23 @@ def track_findings(loads: Sequence[Workload]) -> list[Finding]:
             if tuned.track != "tuned" or plain is None:
                 continue
             ratio = ratio_of(tuned, plain)
-            measured = measured or not ratio.includes(1.0)
+            ratios.append(ratio)
             n.add(len(tuned.rounds.keys() & plain.rounds.keys()))
-            verdict = " (no measurable difference)" if ratio.includes(1.0) else " (slower)" if ratio.value < 1 else ""
-            parts.setdefault(tuned.backend, []).append(f"{text.ratio(ratio)} for {load.label}{verdict}")
+            parts.setdefault(tuned.backend, []).append(f"{text.ratio(ratio)} for {load.label}")
     if not parts:
         return []
+    counts = {
+        "faster": sum(ratio.known and ratio.low > 1 for ratio in ratios),
+        "slower": sum(ratio.known and ratio.high < 1 for ratio in ratios),
+        "not measurably different": sum(ratio.includes(1.0) for ratio in ratios),
+    }
+    said = text.listing([f"{word} in {count}" for word, count in counts.items() if count])
+    headline = f"Of {text.count(len(ratios), 'comparison')}, the tuned track is {said}"
+    if counts["faster"] == len(ratios):
+        headline = "Every tuned track trains faster than the idiomatic one of its backend"
     rounds = text.listing([str(number) for number in sorted(n)])
     detail = "; ".join(f"{name} {', '.join(parts[name])}" for name in sorted(parts, key=backend_key))
-    headline = "The tuned track trains faster than the idiomatic one by these factors"
-    if not measured:
-        headline = "No tuned track is measurably faster than the idiomatic one of its backend"
-    return [Finding("Tuning", headline, f"{detail} (n = {rounds} rounds)")]
+    return [Finding("Tuning", headline, f"ratio of rates {detail} (n = {rounds} rounds)")]
 
 
 # -- quality -------------------------------------------------------------------------------------------------------

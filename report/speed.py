@@ -13,6 +13,9 @@ from results.loading import Run
 from results.schema import Record
 from results.statistics import Interval, mean_interval, paired_ratio, process_rate, shared_ranks
 
+RATE = "train_samples_per_second"
+UNSTEADY = 1.5
+"""An interval whose ends are this factor apart says that rounds were few or the machine was busy with other things."""
 COLD_COSTS = ("import_seconds", "build_seconds", "staging_seconds", "first_step_seconds")
 _SETTING = ("optimizer", "learning_rate", "batch_size", "device", "precision", "threads", "height", "width", "channels")
 
@@ -77,6 +80,13 @@ class Workload:
         """Rounds that the fastest contestant took part in."""
         return len(self.standings[0].contestant.rounds) if self.standings else 0
 
+    @property
+    def unsteady(self) -> float | None:
+        """Upper over lower end of the widest interval of a rate, where that is more than can be trusted; else None."""
+        rates = [standing.contestant.metric(RATE) for standing in self.standings]
+        widest = max((rate.high / rate.low for rate in rates if rate.known and rate.low > 0), default=1.0)
+        return widest if widest > UNSTEADY else None
+
     def find(self, backend: str, track: str) -> Contestant | None:
         for standing in self.standings:
             if (standing.contestant.backend, standing.contestant.track) == (backend, track):
@@ -94,12 +104,13 @@ def workloads(run: Run, proof: Certification) -> list[Workload]:
     _adopt_failures(groups)
     axes = [group[0]["cell"] for group in groups.values()]
     differing = varying(axes, ("latent", "loss", *_SETTING))
-    machines = {record["environment"]: run.environment(record) for record in records}
+    machines = {record["environment"]: str(run.environment(record).get("cpu") or "") for record in records}
+    several = len(set(machines.values())) > 1
     found = []
     for key, group in groups.items():
         cell = group[0]["cell"]
         # Speeds of two machines are never compared; where a report has both, their names say which is which.
-        machine = str(machines[key[0]].get("cpu") or key[0]) if len(machines) > 1 else ""
+        machine = (machines[key[0]] or key[0]) if several else ""
         label = ", ".join(filter(None, [cell["architecture"], describe(cell, differing), machine]))
         setting = [configuration_label(cell), describe(cell, ("batch_size", "precision", "device")), machine]
         standings = _standings([_contestant(record, proof) for record in group if record["status"] == "ok"])
@@ -114,9 +125,6 @@ def ratio_of(a: Contestant, b: Contestant) -> Interval:
     if not common:
         return Interval(a.metric(RATE).value / b.metric(RATE).value, math.nan, math.nan)
     return paired_ratio([a.rounds[number] for number in common], [b.rounds[number] for number in common])
-
-
-RATE = "train_samples_per_second"
 
 
 def _adopt_failures(groups: dict[tuple[Any, ...], list[Record]]) -> None:

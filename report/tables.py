@@ -136,13 +136,19 @@ def quality_table(found: Quality) -> Table:
             kind = "heat best" if tied and len(present) > 1 else "heat"
             row.append(Cell(text.signed(score.gain), note, kind, _shade(score.gain, top)))
         rows.append(row)
-    columns = ["corruption", "noisy, dB", *found.configurations.values()]
+    columns = ["corruption", "noisy, dB", *map(_header, found.configurations)]
     return Table(
         "Gain in PSNR over the noisy input, dB; outlined: the best of a row and what can not be told apart from it",
         columns,
         rows,
         frozenset(range(1, len(columns))),
     )
+
+
+def _header(configuration: tuple[Any, ...]) -> str:
+    """Breaks between its parts alone."""
+    axes = dict(zip(CONFIGURATION, configuration, strict=True))
+    return ", ".join(describe(axes, (name,)).replace(" ", "\u00a0") for name in CONFIGURATION)
 
 
 def standings_table(found: Quality) -> Table:

@@ -145,6 +145,20 @@ def test_the_best_network_is_named_with_its_gain_and_what_the_interval_covers(ru
     assert "n = 1 seed, so intervals cover the 512 test images only" in quality
 
 
+def test_tuning_is_counted_in_both_directions(run: Run, folder: Path, tmp_path: Path) -> None:
+    assert any(sentence.startswith("Every tuned track trains faster") for sentence in report.findings(run))
+
+    def slow_down(record: dict[str, Any]) -> dict[str, Any]:
+        if record["kind"] == "timing" and record["status"] == "ok" and record["cell"]["track"] == "tuned":
+            for entry in record["samples"]["rounds"]:
+                entry["train"] = [[samples, 1.4 * seconds] for samples, seconds in entry["train"]]
+        return record
+
+    # Speedups in the fake run: 1.23 and 1.26 become losses, 1.52, 1.67 and 3.16 remain gains.
+    said = report.findings(load_run(changed(folder, tmp_path / "slower", slow_down)))
+    assert any("Of 5 comparisons, the tuned track is faster in 3 and slower in 2" in sentence for sentence in said)
+
+
 def test_what_can_not_be_told_apart_is_not_called_better(folder: Path, tmp_path: Path) -> None:
     def blur(record: dict[str, Any]) -> dict[str, Any]:
         if record["kind"] == "trial" and record["status"] == "ok":
