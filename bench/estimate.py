@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from bench import datasets
 from implementations import catalog
 from implementations.architecture import Conv2DTranspose
 
@@ -61,7 +62,7 @@ CORRUPT = 5e-5
 """Seconds to corrupt one image of 28x28 pixels."""
 TRAIN_IMAGES = 60_000
 TEST_IMAGES = 10_000
-"""Sizes of a data set that is used in full, if nothing else is known."""
+"""Sizes of a data set that is used in full, if nothing else is known: those of MNIST."""
 WARMUP_BLOCKS = 3
 LATENCY_SECONDS = 0.5
 REPORT = 4.0
@@ -111,6 +112,12 @@ def _facts(architecture: str, shape: tuple[int, int, int], latent: int | None) -
     return forward, forward + network.backward_flops(), kind
 
 
+@cache
+def _sizes() -> dict[str, tuple[int, int]]:
+    """Numbers of training and test images, of the data sets that always have the same."""
+    return {info.name: (info.train, info.test) for info in datasets.describe() if info.train and info.test}
+
+
 def _of(cell: Cell) -> tuple[int, int, str]:
     return _facts(cell.architecture, (cell.height, cell.width, cell.channels), cell.latent)
 
@@ -137,7 +144,8 @@ def inference_seconds(cell: Cell, samples: int) -> float:
 
 def trial_seconds(cell: TrialCell) -> float:
     """Seconds to corrupt, train and score, the network being compiled already."""
-    train, test = cell.train or TRAIN_IMAGES, cell.test or TEST_IMAGES
+    all_train, all_test = _sizes().get(cell.dataset, (TRAIN_IMAGES, TEST_IMAGES))
+    train, test = cell.train or all_train, cell.test or all_test
     pixels = cell.height * cell.width * cell.channels / 784
     epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
     noise = (train * (cell.epochs if cell.refresh else 1) + test) * CORRUPT * pixels
