@@ -23,13 +23,16 @@ class _Phase:
     cells: int
     expected: float
     done: int = 0
+    worked: float = 0.0
+    """Seconds of the cells that are done, added up: more than have passed where cells run side by side."""
     began: float | None = None
 
     def remaining(self, moment: float) -> float:
         """Seconds, by the pace of this phase once there is one."""
         if self.began is None or not self.done:
             return self.expected
-        return (moment - self.began) / self.done * (self.cells - self.done)
+        # A session's cells come all at once, at its end: the time that has passed says too much about the first.
+        return min(moment - self.began, self.worked) / self.done * (self.cells - self.done)
 
 
 class Progress:
@@ -76,6 +79,7 @@ class Progress:
         self._done += 1
         if record["seconds"]:
             self._phases[phase].done += 1
+            self._phases[phase].worked += record["seconds"]
         else:  # decided without being run, or cached: no measure of the pace
             self._phases[phase].cells -= 1
         width = len(str(self._total))
@@ -144,8 +148,8 @@ def _outcome(record: Record) -> str:
     rate = metrics["train_samples_per_second"]
     text = f"{rate:,.0f} samples/s"
     if "train_samples_per_second_high" in metrics:
-        spread = metrics["train_samples_per_second_high"] - metrics["train_samples_per_second_low"]
-        text += f" (±{50 * spread / rate:.1f} %)"
+        spread = 50 * (metrics["train_samples_per_second_high"] - metrics["train_samples_per_second_low"]) / rate
+        text += f" (±{spread:.1f} %)" if spread < 100 else " (rounds too few or too unlike to say more)"
     if "latency_seconds" in metrics:
         text += f", latency {1e3 * metrics['latency_seconds']:.2f} ms"
     return text

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fake_backend
@@ -354,6 +355,23 @@ def test_progress_lines_say_what_came_out_and_when_it_ends() -> None:
     assert line.startswith("[ 1/12] trial fake dense latent=4 gaussian(0.4) mse  psnr 17.9 dB (+6.9)  1.2 s   ETA ")
     failed = make_record(Ended(trial(), "timeout", "no answer within 4 s: killed"), "f", "e")
     assert progress.describe(failed).endswith("mse  timeout: no answer within 4 s: killed")
+
+
+def test_the_time_left_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 100.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock))
+    shown = progress.Progress({"trials": (10, 500.0), "sessions": (4, 80.0)}, enabled=False)
+    shown.begin("trials")
+    clock += 4.0  # two lanes: two cells of 4 s each in 4 s
+    for seconds in (4.0, 4.0, 0.0):
+        shown.cell("trials", make_record(Ended(trial(), "diverged", "nan", seconds=seconds), "f", "e"))
+    assert shown.remaining() == pytest.approx(7 * 2.0 + 80.0), "what took no time is no measure of the pace"
+    for _ in range(7):
+        shown.cell("trials", make_record(Ended(trial(), "diverged", "nan", seconds=2.0), "f", "e"))
+    shown.begin("sessions")
+    clock += 40.0  # a session of two cells, which are told at its end
+    shown.cell("sessions", make_record(Ended(timed(trial()), "crashed", "SIGSEGV", seconds=20.0), "f", "e"))
+    assert shown.remaining() == pytest.approx(3 * 20.0)
 
 
 def test_durations_read_as_people_say_them() -> None:
