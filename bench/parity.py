@@ -2,7 +2,7 @@
 
 Weights, batches and noise are made once; output, loss, every gradient and the weights after 1, 10 and 100 optimizer
 steps are compared with :mod:`implementations.reference`.  The steps go through ``train_epoch``, so what is certified
-is the very code that is timed: three calls of 1, 9 and 90 batches, the tenth batch smaller than the others.
+is the very code that is timed: calls of 1, 2, 7 and 90 batches, the tenth batch smaller than the others.
 
 This module runs in a worker, beside one configured adapter.
 """
@@ -34,6 +34,8 @@ from implementations.training import SGD
 Arrays = dict[str, NDArray[np.floating]]
 
 SEED = 7
+MARKS = (1, 3, 10, 100)
+"""Optimizer steps after which weights are compared."""
 IMAGES = 320
 """Distinct images; 100 batches of 16 go round five times."""
 INFERENCE_IMAGES = 36
@@ -55,15 +57,13 @@ class Segment:
 
 
 def segments(batch_size: int) -> list[Segment]:
-    """Steps 1, 2 to 10 (with a smaller tenth batch), 11 to 100."""
+    """Step 1, steps 2 and 3, 4 to 10 (with a smaller tenth batch), 11 to 100."""
     endless = np.concatenate(
         [counter.permutation(IMAGES, "certificate", "order", n) for n in range(100 * batch_size // IMAGES + 2)]
     )
     ragged = batch_size - batch_size // 2 + 1 if batch_size > 2 else batch_size
-    ends = np.cumsum([batch_size, 8 * batch_size + ragged, 90 * batch_size])
-    return [
-        Segment(endless[start:end], step) for start, end, step in zip([0, *ends[:-1]], ends, (1, 10, 100), strict=True)
-    ]
+    ends = np.cumsum([batch_size, 2 * batch_size, 6 * batch_size + ragged, 90 * batch_size])
+    return [Segment(endless[start:end], step) for start, end, step in zip([0, *ends[:-1]], ends, MARKS, strict=True)]
 
 
 def make_images(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -146,11 +146,14 @@ def certify(adapter: Adapter, cell: CertificateCell) -> dict[str, Any]:
     weights = generic(architecture, SEED)
     noisy, clean = (images.astype(cell.precision) for images in make_images(architecture.input_shape))
     adapter.build(architecture, training, cell.track)
-    checks = list(
-        _compare(adapter, cell, architecture, noisy, clean, np.load(compute_reference(cell), allow_pickle=False))
-    )
+    drift: dict[str, float] = {}
+    expected = np.load(compute_reference(cell), allow_pickle=False)
+    checks = [
+        *_compare_network(adapter, cell, architecture, noisy, clean, expected),
+        *_compare_steps(adapter, cell, architecture, noisy, clean, expected, drift),
+    ]
     failed = [check for check in checks if not check.ok]
-    metrics = {"worst_ratio": max(check.ratio for check in checks)}
+    metrics = {"worst_ratio": max(check.ratio for check in checks), **drift}
     return {
         "status": "parity_failed" if failed else "ok",
         "reason": failed[0].sentence() if failed else None,
@@ -195,9 +198,10 @@ class Check:
         return f"{self.quantity} {size}{where} (tolerance {self.tolerance:.0e})"
 
 
-def _compare(
+def _compare_network(
     adapter: Adapter, cell: CertificateCell, architecture: Architecture, noisy: Any, clean: Any, expected: Any
 ) -> Iterator[Check]:
+    """Counts, weights, inference, codes, and one differentiation."""
     tolerances = BY_PRECISION[cell.precision]
     weights = generic(architecture, SEED)
     adapter.load_weights(weights)
@@ -220,8 +224,7 @@ def _compare(
         "code", _distance(adapter.encode(noisy[:INFERENCE_IMAGES]), expected["code"]), tolerances.output * scale
     )
 
-    parts = segments(cell.batch_size)
-    rows = parts[0].order
+    rows = segments(cell.batch_size)[0].order
     gradients = adapter.gradients(noisy[rows], clean[rows])
     normalised = any(isinstance(node.layer, BatchNorm) for node in architecture.nodes())
     limit = tolerances.output_batch_statistics if normalised else tolerances.output
@@ -238,43 +241,56 @@ def _compare(
         "weights after differentiating", {name: (after.get(name), weights[name]) for name in weights}, 1e-30
     )
 
-    adapter.load_weights(weights)
+
+def _compare_steps(
+    adapter: Adapter,
+    cell: CertificateCell,
+    architecture: Architecture,
+    noisy: Any,
+    clean: Any,
+    expected: Any,
+    drift: dict[str, float],
+) -> Iterator[Check]:
+    """Training; ``drift`` is given the median deviation of the weights after each mark, whether it is judged or not."""
+    adapter.load_weights(generic(architecture, SEED))
     adapter.stage(noisy, clean)
     idle = _idle(architecture) if not isinstance(cell.make_training().optimizer, SGD) else set()
-    for part in parts:
+    for part in segments(cell.batch_size):
         loss = adapter.train_epoch(part.order)
         adapter.synchronize()
         trained = adapter.weights()
-        yield from _check_step(part, loss, trained, expected, tolerances, idle)
+        apart = _median_distance(_weight_pairs(part.last_step, trained, expected))
+        if np.isfinite(apart):
+            drift[f"median_deviation_step_{part.last_step}"] = apart
+        yield from _check_step(part, loss, trained, expected, BY_PRECISION[cell.precision], idle)
 
 
 def _check_step(
     part: Segment, loss: float, trained: Any, expected: Any, tolerances: Tolerances, idle: set[str]
 ) -> Iterator[Check]:
     step = part.last_step
-    limit = {1: tolerances.loss, 10: tolerances.losses, 100: tolerances.later_losses}[step]
-    if limit is not None:
+    if limit := tolerances.mean_losses.get(step):
         yield Check(f"mean loss up to step {step}", _distance(loss, expected[f"losses/{step}"]), limit)
-    prefix = f"weights/{step}/"
-    pairs = {
-        name: (trained.get(name), expected[prefix + name])
-        for name in (n.removeprefix(prefix) for n in expected.files if n.startswith(prefix))
-    }
+    pairs = _weight_pairs(step, trained, expected)
     active = {name: pair for name, pair in pairs.items() if name not in idle}
-    resting = {name: pair for name, pair in pairs.items() if name in idle}
-    if step == 1:
-        yield _check_all("weights after step 1", active, tolerances.first_step)
-        if resting:
-            yield _check_all("weights without gradient after step 1", resting, tolerances.first_step_idle)
-    elif step == 10 and tolerances.later_summary == "median":
-        apart = np.concatenate([_apart(got, want) for got, want in active.values()])
-        yield Check("weights after step 10 (median)", float(np.median(apart)), tolerances.tenth_step)
-    elif step == 10:
-        yield _check_all("weights after step 10", active, tolerances.tenth_step)
-        if resting:
-            yield _check_all("weights without gradient after step 10", resting, tolerances.tenth_step_idle)
-    elif tolerances.hundredth_step is not None:
-        yield _check_all("weights after step 100", active, tolerances.hundredth_step)
+    if limit := tolerances.weights.get(step):
+        yield _check_all(f"weights after step {step}", active, limit)
+    if limit := tolerances.median_weights.get(step):
+        yield Check(f"weights after step {step} (median)", _median_distance(active), limit)
+    if idle and (limit := tolerances.idle_weights.get(step)):
+        resting = {name: pairs[name] for name in pairs if name in idle}
+        yield _check_all(f"weights without gradient after step {step}", resting, limit)
+
+
+def _weight_pairs(step: int, trained: Any, expected: Any) -> dict[str, tuple[Any, Any]]:
+    """Name -> (weight of the backend, weight of the reference) after ``step``, in the order of the network."""
+    prefix = f"weights/{step}/"
+    names = [name.removeprefix(prefix) for name in expected.files if name.startswith(prefix)]
+    return {name: (trained.get(name), expected[prefix + name]) for name in names}
+
+
+def _median_distance(pairs: dict[str, tuple[Any, Any]]) -> float:
+    return float(np.median(np.concatenate([_apart(got, want) for got, want in pairs.values()])))
 
 
 def _idle(architecture: Architecture) -> set[str]:
