@@ -1,7 +1,9 @@
 """Keras on JAX; see :mod:`implementations.keras_adapter` for the idiomatic track.
 
 tuned
-    Keras' stateless calls in one compiled program an epoch: a loop over gathered batches with donated state.
+    Keras' stateless calls in compiled programs with donated state.  Dense networks: one program an epoch, a loop over
+    gathered batches.  Convolutional ones on CPU: one program a step, because XLA's convolutions inside a loop run
+    there without the library that they use outside.
 """
 
 from __future__ import annotations
@@ -90,7 +92,8 @@ class KerasJax(KerasAdapter):
             output, _ = model.stateless_call(trainable, other, noisy, training=False)
             return jax.nn.sigmoid(output) if self.ends_in_logits else output
 
-        self._epoch = jax.jit(epoch, donate_argnums=0)
+        whole_epochs = self.setting.device != "cpu" or not architecture.is_convolutional
+        self._epoch = jax.jit(epoch, donate_argnums=0) if whole_epochs else None
         self._step = jax.jit(step, donate_argnums=0)
         self._forward = jax.jit(forward)
         self._state: Any = None
@@ -127,21 +130,32 @@ class KerasJax(KerasAdapter):
             self._tensors = tuple(jax.device_put(part) for part in self.staged)
 
     def tuned_epoch(self, order: NDArray[np.int64]) -> float:
-        noisy, clean = self._tensors
         size = self.training.batch_size
-        batches, rest = divmod(len(order), size)
-        total = 0.0
-        if batches:
-            # Padded to a power of two, so that epochs of other lengths do not compile anew.
-            padded = np.zeros((1 << (batches - 1).bit_length()) * size, np.int32)
-            padded[: batches * size] = order[: batches * size]
-            value, self._state = self._epoch(self._state, noisy, clean, padded, batches)
-            total += float(value) * size
-        if rest:
-            rows = order[batches * size :].astype(np.int32)
-            value, self._state = self._step(self._state, noisy[rows], clean[rows])
-            total += float(value) * rest
+        whole = len(order) // size * size
+        total = self._whole_batches(order[:whole].astype(np.int32)) * size if whole else 0.0
+        if whole < len(order):
+            noisy, clean = self.staged
+            value, self._state = self._step(self._state, noisy[order[whole:]], clean[order[whole:]])
+            total += float(value) * (len(order) - whole)
         return total / len(order)
+
+    def _whole_batches(self, order: NDArray[np.int32]) -> float:
+        """Train on full batches; the sum of their losses."""
+        size = self.training.batch_size
+        batches = len(order) // size
+        if self._epoch is None:
+            noisy, clean = self.staged
+            values = []
+            for start in range(0, len(order), size):
+                rows = order[start : start + size]
+                value, self._state = self._step(self._state, noisy[rows], clean[rows])
+                values.append(value)
+            return float(sum(values))
+        # Padded to a power of two, so that epochs of other lengths do not compile anew.
+        padded = np.zeros((1 << (batches - 1).bit_length()) * size, np.int32)
+        padded[: len(order)] = order
+        total, self._state = self._epoch(self._state, *self._tensors, padded, batches)
+        return float(total)
 
     def tuned_reconstruct(self, noisy: Array) -> Array:
         size = self.training.batch_size
