@@ -21,6 +21,7 @@ from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
 from bench.records import Ended, now
 from bench.timing import BlockKind, staged_samples
 from implementations.adapter import Track
+from results.rates import RateKind
 from results.schema import Status
 
 STEP_TIMEOUT = 600.0
@@ -180,6 +181,7 @@ class SessionRun:
         found = {kind: self._ask(cell, "calibrate", kind=kind, seconds=block) for kind in kinds}
         figures["calibration"] = {kind: result["blocks"] for kind, result in found.items()}
         figures["repeats"] = {kind: result["repeats"] for kind, result in found.items()}
+        figures["short_calls"] = {kind: result["short_call"] for kind, result in found.items() if result["short_call"]}
 
     def _block(self, cell: TimingCell, kind: BlockKind, figures: dict[str, Any]) -> None:
         result = self._ask(cell, "block", kind=kind, repeats=figures["repeats"][kind])
@@ -214,13 +216,13 @@ def summarise(cell: TimingCell, rounds: Sequence[dict[str, Any]]) -> dict[str, f
     """Metrics of a timing record: medians over processes with intervals, from what each process measured."""
     import numpy as np
 
-    from results.statistics import median_interval, process_rate
+    from results.rates import call_overhead, rate
+    from results.statistics import median_interval
 
     by_process: dict[str, list[float]] = {name: [r[name] for r in rounds if name in r] for name in FIGURES}
-    by_process["train_samples_per_second"] = [process_rate(r["train"][r["warmup_blocks"] :]) for r in rounds]
-    by_process["inference_samples_per_second"] = [
-        process_rate(r["inference"][r["inference_warmup_blocks"] :]) for r in rounds if r.get("inference")
-    ]
+    kinds: tuple[RateKind, ...] = ("train", "inference")
+    for kind in kinds:
+        by_process[f"{kind}_samples_per_second"] = [found for r in rounds if (found := rate(r, kind))]
     latencies = [r["latency"] for r in rounds if r.get("latency")]
     by_process["latency_seconds"] = [float(np.median(calls)) for calls in latencies]
     by_process["latency_p95_seconds"] = [float(np.quantile(calls, 0.95)) for calls in latencies]
@@ -236,6 +238,9 @@ def summarise(cell: TimingCell, rounds: Sequence[dict[str, Any]]) -> dict[str, f
         sizes = [r[name] for r in rounds if r.get(name) is not None]
         if sizes:
             metrics[name] = float(np.median(sizes))
+    for kind in kinds:
+        if overheads := [found for r in rounds if (found := call_overhead(r, kind)) is not None]:
+            metrics[f"{kind}_call_seconds"] = float(np.median(overheads))
     network = cell.make_architecture()
     flops = network.forward_flops() + network.backward_flops()
     metrics["train_gflops"] = metrics["train_samples_per_second"] * flops / 1e9

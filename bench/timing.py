@@ -30,7 +30,7 @@ SEED = 0
 WORK_PER_SECOND = {"cpu": 60e9, "cuda": 2e12, "mps": 5e11}
 """FLOP/s (for each thread on a CPU) by which the staged samples are sized, so that an epoch takes about one block:
 the middle of what PyTorch and TensorFlow reach on one core; a tuned GPU reaches more and runs several epochs."""
-MINIMUM_BATCHES = 8
+MINIMUM_BATCHES = 16
 """An epoch of fewer steps would measure what is done once per epoch, not training."""
 MAXIMUM_SAMPLES = 60_000
 """The size of MNIST."""
@@ -39,6 +39,10 @@ LATENCY_CALLS = (5, 50)
 CALIBRATION_SHARE = 0.5
 """A trial run of a block counts as long enough to extrapolate from at this share of the wanted length."""
 MAXIMUM_REPEATS = 100_000
+SHORT_BATCHES = 2
+"""Batches of a short call: more than the one that ``predict`` would not be called for, and little to compute."""
+SHORT_CALLS = 5
+"""Short calls that are timed; their median counts."""
 
 
 def staged_samples(architecture: Architecture, batch_size: int, device: str, threads: int, block_seconds: float) -> int:
@@ -58,6 +62,7 @@ class TimingBench:
         self.rss_after_import = rss_after_import
         self.images: NDArray[Any] = np.empty((0, 0, 0, 0))
         self.epoch = 0
+        self.batch_size = 1
 
     def prepare(self, cell: TimingCell, samples: int, measure_memory: bool) -> dict[str, Any]:
         """Build, load, stage and take the first step, each timed.  ``measure_memory``: start the peak from here."""
@@ -67,7 +72,7 @@ class TimingBench:
         noisy = counter.uniform((samples, *architecture.input_shape), "timing", "noisy").astype(self.dtype)
         clean = counter.uniform((samples, *architecture.input_shape), "timing", "clean").astype(self.dtype)
         weights = parameters.initialise(architecture, SEED)
-        self.images, self.epoch = noisy, 0
+        self.images, self.epoch, self.batch_size = noisy, 0, cell.batch_size
         with _undisturbed():
             build = self._timed(lambda: self.adapter.build(architecture, training, cell.track))
             self.adapter.load_weights(weights)
@@ -82,7 +87,8 @@ class TimingBench:
         return {"build_seconds": build, "staging_seconds": staging, "first_step_seconds": first}
 
     def calibrate(self, kind: BlockKind, seconds: float) -> dict[str, Any]:
-        """How many repeats make a block of about ``seconds``; ``blocks`` are the pairs [samples, seconds] it took.
+        """How many repeats make a block of about ``seconds``; ``blocks`` are the pairs [samples, seconds] it took,
+        ``short_call`` that of a call of a few batches (see :mod:`results.rates`).
 
         Doubling, until one run is long enough to extrapolate from; what is compiled at the first call of a new
         shape is compiled here.
@@ -100,7 +106,23 @@ class TimingBench:
         if kind == "latency":
             low, high = LATENCY_CALLS
             wanted = min(max(wanted, low), high)
-        return {"repeats": min(wanted, MAXIMUM_REPEATS), "blocks": blocks}
+        short = None if kind == "latency" else self._short_call(kind)
+        return {"repeats": min(wanted, MAXIMUM_REPEATS), "blocks": blocks, "short_call": short}
+
+    def _short_call(self, kind: BlockKind) -> list[float]:
+        """[samples, seconds], the seconds a median."""
+        count = min(SHORT_BATCHES * self.batch_size, len(self.images))
+        order, images = np.arange(count, dtype=np.int64), self.images[:count]
+
+        def call() -> None:
+            if kind == "train":
+                self.adapter.train_epoch(order)
+            else:
+                self.adapter.reconstruct(images)
+
+        call()
+        with _undisturbed():
+            return [count, float(np.median([self._timed(call) for _ in range(SHORT_CALLS)]))]
 
     def _total(self, kind: BlockKind, result: dict[str, Any]) -> tuple[int, float]:
         if kind == "latency":

@@ -10,8 +10,9 @@ from typing import Any
 from report.certification import Certification
 from report.naming import backend_key, configuration_label, describe, natural_key, varying
 from results.loading import Run
+from results.rates import rate
 from results.schema import Record
-from results.statistics import Interval, mean_interval, paired_ratio, process_rate, shared_ranks
+from results.statistics import Interval, mean_interval, paired_ratio, shared_ranks
 
 RATE = "train_samples_per_second"
 UNSTEADY = 1.5
@@ -138,10 +139,8 @@ def _adopt_failures(groups: dict[tuple[Any, ...], list[Record]]) -> None:
 def _contestant(record: Record, proof: Certification) -> Contestant:
     rounds = {}
     for entry in record["samples"]["rounds"]:
-        blocks = entry.get("train") or []
-        settled = blocks[entry.get("warmup_blocks", 0) :] or blocks[-1:]
-        if settled:
-            rounds[int(entry["round"])] = process_rate(settled)
+        if found := rate(entry, "train"):
+            rounds[int(entry["round"])] = found
     cell = record["cell"]
     return Contestant(cell["backend"], cell["track"], record, rounds, proof.doubt(record))
 

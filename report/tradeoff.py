@@ -171,7 +171,8 @@ def _curves(group: Sequence[Record], differing: Sequence[str], loads: Sequence[W
         measured = timed is not None and cell["train"] is not None
         if timed is not None and measured:
             rate, cold = timed.metric(RATE).value, timed.cold_seconds
-            seconds = [cold + epoch * cell["train"] / rate for epoch in epochs]
+            call = timed.record["metrics"].get("train_call_seconds", 0.0)
+            seconds = [cold + epoch * (cell["train"] / rate + call) for epoch in epochs]
         else:
             seconds = [math.fsum(entry.get("seconds") or 0.0 for entry in row) / len(row) for row in rows]
         curves.append(Curve(name, cell["backend"], epochs, psnr, seconds, measured, len(records)))
