@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from implementations import torch_device
 from implementations.adapter import Device, Setting
 from implementations.architecture import Architecture
 from implementations.keras_adapter import KerasAdapter
@@ -22,7 +23,7 @@ class KerasTorch(KerasAdapter):
     name = "keras[torch]"
     engine = "torch"
     packages = ("keras", "torch")
-    sources = ("implementations.torch_network",)
+    sources = ("implementations.torch_network", "implementations.torch_device")
     devices = ("cpu", "cuda", "mps")
 
     @classmethod
@@ -31,30 +32,13 @@ class KerasTorch(KerasAdapter):
         return super().environment(setting) | {"KERAS_TORCH_DEVICE": setting.device}
 
     def configure_engine(self, setting: Setting) -> None:
-        import torch
-
-        torch.set_num_threads(setting.threads)
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        torch_device.configure(setting)
 
     def availability(self, device: Device) -> str | None:
-        import torch
-
-        if device == "cuda" and not torch.cuda.is_available():
-            return f"torch {torch.__version__} sees no CUDA device"
-        if device == "mps" and not torch.backends.mps.is_available():
-            return f"torch {torch.__version__} has no MPS device"
-        if device == "mps" and self.setting.precision == "float64":
-            return "MPS has no float64"
-        return None
+        return torch_device.why_unavailable(device, self.setting)
 
     def engine_versions(self) -> dict[str, str]:
-        import torch
-
-        facts = {"torch": torch.__version__}
-        if self.setting.device == "cuda":
-            facts |= {"cuda": str(torch.version.cuda), "device": torch.cuda.get_device_name()}
-        return facts
+        return torch_device.versions(self.setting)
 
     def build_tuned(self, architecture: Architecture) -> None:
         self._reset_torch_optimizer()
@@ -110,14 +94,7 @@ class KerasTorch(KerasAdapter):
         return output.detach().cpu().numpy(), loss.item(), [gradient.cpu().numpy() for gradient in gradients]
 
     def synchronize(self) -> None:
-        import torch
-
-        if self.setting.device == "cuda":
-            torch.cuda.synchronize()
-        elif self.setting.device == "mps":
-            torch.mps.synchronize()
+        torch_device.synchronize(self.setting)
 
     def peak_device_memory(self) -> int | None:
-        import torch
-
-        return int(torch.cuda.max_memory_allocated()) if self.setting.device == "cuda" else None
+        return torch_device.peak_memory(self.setting)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from implementations import torch_device
 from implementations.adapter import Adapter, Device, Gradients, Setting, Track
 from implementations.architecture import Architecture
 from implementations.parameters import Array, Weights
@@ -34,42 +35,22 @@ class Torch(Adapter):
 
     name = "torch"
     packages = ("torch",)
-    sources = ("implementations.torch_network",)
+    sources = ("implementations.torch_network", "implementations.torch_device")
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda", "mps")
 
     def configure(self, setting: Setting) -> None:
         import torch
 
-        torch.set_num_threads(setting.threads)
-        # TF32 would be another arithmetic than the one that is certified.
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        torch_device.configure(setting)
         self.setting = setting
         self.dtype = getattr(torch, setting.precision)
         self.device = torch.device(setting.device)
 
     def availability(self, device: Device) -> str | None:
-        import torch
-
-        if device == "cuda" and not torch.cuda.is_available():
-            return f"torch {torch.__version__} sees no CUDA device"
-        if device == "mps" and not torch.backends.mps.is_available():
-            return f"torch {torch.__version__} has no MPS device"
-        if device == "mps" and self.setting.precision == "float64":
-            return "MPS has no float64"
-        return None
+        return torch_device.why_unavailable(device, self.setting)
 
     def versions(self) -> dict[str, str]:
-        import torch
-
-        facts = {"torch": torch.__version__}
-        if self.setting.device == "cuda":
-            facts |= {
-                "cuda": str(torch.version.cuda),
-                "cudnn": str(torch.backends.cudnn.version()),
-                "device": torch.cuda.get_device_name(),
-            }
-        return facts
+        return torch_device.versions(self.setting)
 
     # -- one network ---------------------------------------------------------------------------------------------
 
@@ -93,8 +74,7 @@ class Torch(Adapter):
         compiled = track == "tuned" and self.setting.device == "cuda"
         self.forward_loss = torch.compile(forward_loss) if compiled else forward_loss
         self.forward = torch.compile(self.net) if compiled else self.net
-        if self.setting.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+        torch_device.reset_peak_memory(self.setting)
 
     def _reset_optimizer(self) -> None:
         from implementations.torch_network import make_optimizer
@@ -208,14 +188,7 @@ class Torch(Adapter):
         return Gradients(np.ascontiguousarray(output), loss.item(), gradients)
 
     def synchronize(self) -> None:
-        import torch
-
-        if self.setting.device == "cuda":
-            torch.cuda.synchronize()
-        elif self.setting.device == "mps":
-            torch.mps.synchronize()
+        torch_device.synchronize(self.setting)
 
     def peak_device_memory(self) -> int | None:
-        import torch
-
-        return int(torch.cuda.max_memory_allocated()) if self.setting.device == "cuda" else None
+        return torch_device.peak_memory(self.setting)

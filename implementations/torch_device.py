@@ -1,0 +1,67 @@
+"""torch as an engine: what the backends ``torch`` and ``keras[torch]`` share.  Imports torch inside its functions."""
+
+from __future__ import annotations
+
+from implementations.adapter import Device, Setting
+
+
+def configure(setting: Setting) -> None:
+    """Fix the number of threads and the arithmetic."""
+    import torch
+
+    torch.set_num_threads(setting.threads)
+    # TF32 would be another arithmetic than the one that is certified.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def why_unavailable(device: Device, setting: Setting) -> str | None:
+    """Why torch can not use ``device`` here, or None."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        return f"torch {torch.__version__} sees no CUDA device"
+    if device == "mps" and not torch.backends.mps.is_available():
+        return f"torch {torch.__version__} has no MPS device"
+    if device == "mps" and setting.precision == "float64":
+        return "MPS has no float64"
+    return None
+
+
+def versions(setting: Setting) -> dict[str, str]:
+    """torch, and on a GPU its libraries and name."""
+    import torch
+
+    facts = {"torch": torch.__version__}
+    if setting.device == "cuda":
+        facts |= {
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()),
+            "device": torch.cuda.get_device_name(),
+        }
+    return facts
+
+
+def reset_peak_memory(setting: Setting) -> None:
+    """Let :func:`peak_memory` count from here."""
+    import torch
+
+    if setting.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory(setting: Setting) -> int | None:
+    """Largest number of bytes held on the device, where torch can tell."""
+    import torch
+
+    return int(torch.cuda.max_memory_allocated()) if setting.device == "cuda" else None
+
+
+def synchronize(setting: Setting) -> None:
+    """Wait for the device."""
+    import torch
+
+    if setting.device == "cuda":
+        torch.cuda.synchronize()
+    elif setting.device == "mps":
+        torch.mps.synchronize()
