@@ -205,7 +205,8 @@ def data_sets() -> list[Row]:
 def sweeps() -> list[Row]:
     """The shipped sweeps, with their size and rough time on this machine."""
     from bench import machine
-    from bench.plan import estimate, make_plan
+    from bench.estimate import estimate
+    from bench.plan import make_plan
     from bench.sweep import load_sweep, shipped
 
     rows = []

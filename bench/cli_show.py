@@ -51,7 +51,7 @@ def _bytes(count: float) -> str:
 def plan(plan: Plan, folder: Path, jobs: int | None) -> None:
     """`--dry-run`: what would be run, and how long it would take."""
     from bench import machine
-    from bench.plan import estimate
+    from bench.estimate import estimate
 
     console = _console()
     jobs = jobs or machine.cores()

@@ -17,21 +17,9 @@ import numpy as np
 
 from bench import corruption, datasets, machine
 from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
-from bench.estimate import Estimate, estimate
 from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
 from implementations import adapter, catalog
 from implementations.training import make_optimizer
-
-__all__ = [
-    "CERTIFICATE_BATCH",
-    "Estimate",
-    "Plan",
-    "Session",
-    "breadth_first",
-    "certificate_for",
-    "estimate",
-    "make_plan",
-]
 
 CERTIFICATE_BATCH = 16
 """Batch size of certificates: small, since float64 steps are slow, and no power of it hides a forgotten division."""

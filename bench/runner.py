@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 from bench import machine
 from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
 from bench.certifying import run_certificates
+from bench.estimate import estimate
 from bench.lanes import Job, Lanes, core_pools
-from bench.plan import Plan, Session, certificate_for, estimate
+from bench.plan import Plan, Session, certificate_for
 from bench.process import distinct_cores
 from bench.progress import Progress, duration
 from bench.records import Ended, identity, make_record, now

@@ -8,7 +8,8 @@ import pytest
 
 from bench import machine
 from bench.cells import TrialCell
-from bench.plan import CERTIFICATE_BATCH, Plan, breadth_first, certificate_for, estimate, make_plan
+from bench.estimate import estimate
+from bench.plan import CERTIFICATE_BATCH, Plan, breadth_first, certificate_for, make_plan
 from bench.sweep import Sweep, SweepError, load_sweep
 from implementations.adapter import Adapter, adapter_class
 
