@@ -178,7 +178,11 @@ class SessionRun:
         figures["import_seconds"] = self.imports[contestant]
         figures |= self._ask(cell, "prepare", cell=cell.axes(), samples=samples, measure_memory=first)
         figures["staged_samples"] = samples
-        found = {kind: self._ask(cell, "calibrate", kind=kind, seconds=block) for kind in kinds}
+        # The first process of a contestant finds how long its blocks are; those of later rounds are as long.
+        known = self.courses[cell].rounds[0]["repeats"] if self.courses[cell].rounds else {}
+        found = {
+            kind: self._ask(cell, "calibrate", kind=kind, seconds=block, repeats=known.get(kind)) for kind in kinds
+        }
         figures["calibration"] = {kind: result["blocks"] for kind, result in found.items()}
         figures["repeats"] = {kind: result["repeats"] for kind, result in found.items()}
         figures["short_calls"] = {kind: result["short_call"] for kind, result in found.items() if result["short_call"]}

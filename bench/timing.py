@@ -86,28 +86,34 @@ class TimingBench:
         gc.freeze()
         return {"build_seconds": build, "staging_seconds": staging, "first_step_seconds": first}
 
-    def calibrate(self, kind: BlockKind, seconds: float) -> dict[str, Any]:
+    def calibrate(self, kind: BlockKind, seconds: float, repeats: int | None = None) -> dict[str, Any]:
         """How many repeats make a block of about ``seconds``; ``blocks`` are the pairs [samples, seconds] it took,
         ``short_call`` that of a call of a few batches (see :mod:`results.rates`).
 
         Doubling, until one run is long enough to extrapolate from; what is compiled at the first call of a new
-        shape is compiled here.
+        shape is compiled here.  Given ``repeats`` (what an earlier process found) are kept, and only warmed up.
         """
+        self.block(kind, 1)
+        blocks: list[list[float]] = []
+        if repeats is None:
+            repeats, blocks = self._find_repeats(kind, seconds)
+        short = None if kind == "latency" else self._short_call(kind)
+        return {"repeats": repeats, "blocks": blocks, "short_call": short}
+
+    def _find_repeats(self, kind: BlockKind, seconds: float) -> tuple[int, list[list[float]]]:
         blocks: list[list[float]] = []
         repeats = 1
-        self.block(kind, 1)
         while True:
             done, taken = self._total(kind, self.block(kind, repeats))
             blocks.append([done, taken])
             if taken >= CALIBRATION_SHARE * seconds or repeats >= MAXIMUM_REPEATS:
                 break
             repeats *= 2
-        wanted = max(1, round(repeats * seconds / max(taken, 1e-9)))
+        wanted = min(max(1, round(repeats * seconds / max(taken, 1e-9))), MAXIMUM_REPEATS)
         if kind == "latency":
             low, high = LATENCY_CALLS
             wanted = min(max(wanted, low), high)
-        short = None if kind == "latency" else self._short_call(kind)
-        return {"repeats": min(wanted, MAXIMUM_REPEATS), "blocks": blocks, "short_call": short}
+        return wanted, blocks
 
     def _short_call(self, kind: BlockKind) -> list[float]:
         """[samples, seconds], the seconds a median."""

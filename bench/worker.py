@@ -113,7 +113,7 @@ class Server:
         return self.timing.prepare(TimingCell.from_axes(request["cell"]), request["samples"], request["measure_memory"])
 
     def calibrate(self, request: Payload) -> Payload:
-        return self.timing.calibrate(request["kind"], request["seconds"])
+        return self.timing.calibrate(request["kind"], request["seconds"], request.get("repeats"))
 
     def block(self, request: Payload) -> Payload:
         return self.timing.block(request["kind"], request["repeats"])
