@@ -211,7 +211,7 @@ def sweeps() -> list[Row]:
 
     rows = []
     for name in shipped():
-        plan = make_plan(load_sweep(name))
+        plan = make_plan(load_sweep(name), check_data=False)
         rows.append(
             {
                 "name": name,

@@ -58,8 +58,11 @@ class Plan:
     unsupported: tuple[tuple[Cell, str], ...]
 
 
-def make_plan(sweep: Sweep) -> Plan:
-    """What ``sweep`` means on this machine.  SweepError where a combination of its axes does not exist."""
+def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
+    """What ``sweep`` means on this machine.  SweepError where a combination of its axes does not exist, DataError
+    where its data are not here, unless ``check_data`` is off: a list of sweeps needs no data."""
+    if check_data:
+        _check_data(sweep)
     trials = list(dict.fromkeys(cell for grid in sweep.grids for cell in _trials(grid, sweep)))
     timed = _timed(trials, sweep.timing)
     reasons = _Reasons()
@@ -94,14 +97,18 @@ def certificate_for(cell: Cell) -> CertificateCell:
 # -- trials --------------------------------------------------------------------------------------------------------
 
 
+def _check_data(sweep: Sweep) -> None:
+    for grid in sweep.grids:
+        for name in grid["dataset"]:
+            datasets.check(name, train=_largest(grid["train"]), test=_largest(grid["test"]))
+
+
 def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCell]:
     """The product of one grid: sizes of codes, shapes and learning rates in full, so that equal cells are equal."""
     named = {**grid, "backend": _all(grid["backend"], adapter.backends())}
     named["architecture"] = _all(grid["architecture"], catalog.CATALOG)
     for device in named["device"]:
         machine.check_device(device)
-    for name in named["dataset"]:
-        datasets.check(name, train=_largest(named["train"]), test=_largest(named["test"]))
     tracks = {backend: _trial_track(backend, sweep.trial_track) for backend in named["backend"]}
     for values in itertools.product(*named.values()):
         axes = dict(zip(named, values, strict=True))

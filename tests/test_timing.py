@@ -227,7 +227,7 @@ def test_the_pytest_benchmark_suite_reports_the_workers_own_clock(tmp_path: Path
     assert set(found) == {"test_train_epoch", "test_inference", "test_latency", "test_harness_overhead"}
     train = found["test_train_epoch"]
     facts = train["extra_info"]
-    assert (facts["backend"], facts["samples"], facts["clock"]) == ("fake", 64, "worker")
+    assert (facts["backend"], facts["samples"], facts["clock"]) == ("fake", 8 * timing.MINIMUM_BATCHES, "worker")
     assert facts["samples_per_second"] == pytest.approx(64 / train["stats"]["median"])
     # A step of this network is 4.5 MFLOP for each of 8 samples: no machine does 8 of them in less than 0.1 ms, and a
     # clock that stood still would say 0.
