@@ -189,7 +189,7 @@ def quality_chart(found: Quality) -> Chart:
     rows: list[dict[str, Any]] = []
     noisy: dict[str, float] = {}
     for (condition, configuration), score in sorted(found.scores.items(), key=lambda item: str(item[0])):
-        architecture, latent, loss = configuration
+        architecture, latent, loss = configuration[: len(CONFIGURATION)]
         rows.append(
             {
                 "condition": found.conditions[condition],
@@ -249,7 +249,7 @@ def latent_chart(found: Quality) -> Chart | None:
         return None
     rows = []
     for standing in standings:
-        architecture, latent, loss = standing.configuration
+        architecture, latent, loss = standing.configuration[: len(CONFIGURATION)]
         rows.append(
             {
                 "architecture": architecture,
@@ -259,6 +259,8 @@ def latent_chart(found: Quality) -> Chart | None:
                 "low": _finite(standing.gain.low),
                 "high": _finite(standing.gain.high),
                 "text": text.decibels(standing.gain),
+                "network": standing.label,
+                "trained": str(standing.configuration[len(CONFIGURATION) :]),
             }
         )
     rows.sort(key=lambda row: (row["architecture"], row["loss"], row["latent"]))
@@ -272,7 +274,7 @@ def latent_chart(found: Quality) -> Chart | None:
     )  # fmt: skip
     dash = alt.StrokeDash("loss:N", scale=alt.Scale(domain=["MSE", "BCE"], range=[[1, 0], [5, 4]]))
     y = alt.Y("gain:Q", title="gain in PSNR, dB", scale=alt.Scale(zero=False))
-    lines = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash)
+    lines = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash, detail="trained:N")
     whiskers = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(
         y=y, tooltip=["architecture:N", "latent:Q", "loss:N", alt.Tooltip("text:N", title="gain")]

@@ -13,6 +13,9 @@ LOSS_NAMES = {"mse": "MSE", "bce": "BCE"}
 # What makes two trials trials of the same condition: everything but who computes it, the network and the seed.
 WHO = ("backend", "track", "device", "precision", "threads", "defaults")
 CONFIGURATION = ("architecture", "latent", "loss")
+# How a network is trained belongs to its configuration too, not to the condition: a large one may be given fewer
+# epochs and is compared all the same.  Named only where a run has several.
+TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs")
 _UNITS = {
     "height": "{} px high",
     "width": "{} px wide",
@@ -52,9 +55,9 @@ def _one(name: str, value: Any) -> str:
     return _UNITS.get(name, "{}").format(text)
 
 
-def configuration_label(axes: Axes) -> str:
-    """ "conv (latent 64, MSE)": one name, also within a list."""
-    return f"{axes['architecture']} ({describe(axes, CONFIGURATION[1:])})"
+def configuration_label(axes: Axes, further: Sequence[str] = ()) -> str:
+    """ "conv (latent 64, MSE)", or with ``further`` axes "conv (latent 64, MSE, 5 epochs)": one name in a list."""
+    return f"{axes['architecture']} ({describe(axes, (*CONFIGURATION[1:], *further))})"
 
 
 def backend_key(name: str) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from report.naming import CONFIGURATION, WHO, backend_key, configuration_label, describe, natural_key, varying
+from report.naming import CONFIGURATION, TRAINING, WHO, backend_key, configuration_label, describe, natural_key, varying
 from results.loading import Run
 from results.schema import Record
 from results.statistics import Interval, mean_interval
@@ -75,6 +75,8 @@ class Quality:
     conditions: dict[Condition, str]
     """Label by condition, in order."""
     configurations: dict[Configuration, str]
+    configuration_axes: tuple[str, ...]
+    """What the parts of a configuration are: network, loss, and how it was trained if that differs."""
     backends: tuple[str, ...]
     trials: int
     seeds: tuple[int, ...]
@@ -160,7 +162,9 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
     every = run.of("trial", "ok")
     trials = [record for record in every if record["id"] not in distrusted]
     differing = who_axes(trials)
-    axes = condition_axes(trials[0]["cell"]) if trials else []
+    trained = varying([record["cell"] for record in trials], TRAINING)
+    configuration_axes = (*CONFIGURATION, *trained)
+    axes = [name for name in condition_axes(trials[0]["cell"]) if name not in trained] if trials else []
     label_axes = varying((record["cell"] for record in trials), [name for name in axes if name != "corruption"])
 
     groups: dict[tuple[Condition, Configuration], list[Record]] = defaultdict(list)
@@ -168,18 +172,19 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
     for record in trials:
         cell = record["cell"]
         condition = tuple(cell.get(name) for name in axes)
-        configuration = tuple(cell[name] for name in CONFIGURATION)
+        configuration = tuple(cell[name] for name in configuration_axes)
         groups[condition, configuration].append(record)
         labels[condition] = ", ".join(filter(None, [cell["corruption"], describe(cell, label_axes)]))
     conditions = dict(sorted(labels.items(), key=lambda item: natural_key(item[1])))
     configurations = {
-        key: configuration_label(dict(zip(CONFIGURATION, key, strict=True)))
+        key: configuration_label(dict(zip(configuration_axes, key, strict=True)), trained)
         for key in sorted({key for _, key in groups}, key=lambda key: tuple(natural_key(part) for part in key))
     }
     return Quality(
         scores={key: _score(group) for key, group in groups.items()},
         conditions=conditions,
         configurations=configurations,
+        configuration_axes=configuration_axes,
         backends=tuple(sorted({who(record["cell"], differing) for record in trials}, key=backend_key)),
         trials=len(trials),
         seeds=tuple(sorted({record["cell"]["seed"] for record in trials})),

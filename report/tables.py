@@ -136,7 +136,7 @@ def quality_table(found: Quality) -> Table:
             kind = "heat best" if tied and len(present) > 1 else "heat"
             row.append(Cell(text.signed(score.gain), note, kind, _shade(score.gain, top)))
         rows.append(row)
-    columns = ["corruption", "noisy, dB", *map(_header, found.configurations)]
+    columns = ["corruption", "noisy, dB", *(_header(found.configuration_axes, key) for key in found.configurations)]
     return Table(
         "Gain in PSNR over the noisy input, dB; outlined: the best of a row and what can not be told apart from it",
         columns,
@@ -145,10 +145,10 @@ def quality_table(found: Quality) -> Table:
     )
 
 
-def _header(configuration: tuple[Any, ...]) -> str:
+def _header(names: Sequence[str], configuration: tuple[Any, ...]) -> str:
     """Breaks between its parts alone."""
-    axes = dict(zip(CONFIGURATION, configuration, strict=True))
-    return ", ".join(describe(axes, (name,)).replace(" ", "\u00a0") for name in CONFIGURATION)
+    axes = dict(zip(names, configuration, strict=True))
+    return ", ".join(describe(axes, (name,)).replace(" ", "\u00a0") for name in names)
 
 
 def standings_table(found: Quality) -> Table:
@@ -158,10 +158,11 @@ def standings_table(found: Quality) -> Table:
     for standing in standings:
         ssims = [found.scores[condition, standing.configuration].ssim for condition in shared]
         known = [value for value in ssims if value is not None]
-        architecture, latent, loss = standing.configuration
+        architecture, latent, loss = standing.configuration[: len(CONFIGURATION)]
+        axes = dict(zip(found.configuration_axes, standing.configuration, strict=True))
         rows.append(
             [
-                Cell(str(architecture), kind="name"),
+                Cell(str(architecture), describe(axes, found.configuration_axes[len(CONFIGURATION) :]), kind="name"),
                 Cell(f"{latent}"),
                 Cell(LOSS_NAMES.get(loss, str(loss))),
                 Cell(*_split(text.decibels(standing.gain))),
