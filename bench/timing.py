@@ -41,7 +41,7 @@ CALIBRATION_SHARE = 0.5
 MAXIMUM_REPEATS = 100_000
 SHORT_BATCHES = 2
 """Batches of a short call: more than the one that ``predict`` would not be called for, and little to compute."""
-SHORT_CALLS = 5
+SHORT_CALLS = 3
 """Short calls that are timed; their median counts."""
 
 
