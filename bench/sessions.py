@@ -193,6 +193,7 @@ class SessionRun:
             figures.setdefault(kind, []).extend(result["latency"])
         else:
             figures.setdefault(kind, []).append([result["samples"], result["seconds"]])
+            figures.setdefault("calls", {})[kind] = result["calls"]
 
     def _memory(self, cell: TimingCell, figures: dict[str, Any]) -> None:
         figures |= self._ask(cell, "memory")

@@ -1,7 +1,7 @@
 """The worker's side of a timing session: prepare a workload, run one block of it, tell the memory.
 
-Which block of which process comes next is decided by :mod:`bench.sessions`.  A block is a number of calls of one
-verb between two readings of the clock, closed by ``synchronize()``, with the garbage collector off.
+Which block of which process comes next is decided by :mod:`bench.sessions`.  A block is one call of a verb (or a few,
+if it is long) between two readings of the clock, closed by ``synchronize()``, with the garbage collector off.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ SHORT_BATCHES = 2
 """Batches of a short call: more than the one that ``predict`` would not be called for, and little to compute."""
 SHORT_CALLS = 3
 """Short calls that are timed; their median counts."""
+SHORT_CALLS_PER_BLOCK = 8
+"""A block takes at least as long as this many short calls.  ``fit`` on TensorFlow needs about 100 ms however little it
+is given and goes up in stairs of as much again (512 and 1024 samples took 342 ms each, 4096 took 1330): only calls that
+are long against the stairs tell a rate."""
 
 
 def staged_samples(architecture: Architecture, batch_size: int, device: str, threads: int, block_seconds: float) -> int:
@@ -94,10 +98,11 @@ class TimingBench:
         shape is compiled here.  Given ``repeats`` (what an earlier process found) are kept, and only warmed up.
         """
         self.block(kind, 1)
+        short = None if kind == "latency" else self._short_call(kind)
         blocks: list[list[float]] = []
         if repeats is None:
-            repeats, blocks = self._find_repeats(kind, seconds)
-        short = None if kind == "latency" else self._short_call(kind)
+            longer = SHORT_CALLS_PER_BLOCK * short[1] if short else 0.0
+            repeats, blocks = self._find_repeats(kind, max(seconds, longer))
         return {"repeats": repeats, "blocks": blocks, "short_call": short}
 
     def _find_repeats(self, kind: BlockKind, seconds: float) -> tuple[int, list[list[float]]]:
@@ -136,26 +141,33 @@ class TimingBench:
         return result["samples"], result["seconds"]
 
     def block(self, kind: BlockKind, repeats: int) -> dict[str, Any]:
-        """``repeats`` epochs of training or passes of inference: ``samples`` and ``seconds``; or as many single
+        """``repeats`` epochs of training or passes of inference: ``samples``, ``seconds``, ``calls``; or as many single
         images, each on its own clock: ``latency``, seconds."""
         count = len(self.images)
         if kind == "latency":
             return {"latency": self._latencies(repeats)}
-        if kind == "train":
-            orders = [counter.permutation(count, "order", SEED, self.epoch + i) for i in range(min(repeats, 16))]
-            self.epoch += repeats
+        # One call as far as memory allows: an epoch is one call of `fit`, whatever its length.
+        per_call = max(1, min(repeats, MAXIMUM_SAMPLES // count))
+        calls = -(-repeats // per_call)
+        rows = [self._order(per_call) for _ in range(min(calls, 16))]
+        images = self.images[rows[0]] if kind == "inference" else self.images
 
-            def work() -> None:
-                for i in range(repeats):
-                    self.adapter.train_epoch(orders[i % len(orders)])
-        else:
-
-            def work() -> None:
-                for _ in range(repeats):
-                    self.adapter.reconstruct(self.images)
+        def work() -> None:
+            for i in range(calls):
+                if kind == "train":
+                    self.adapter.train_epoch(rows[i % len(rows)])
+                else:
+                    self.adapter.reconstruct(images)
 
         with _undisturbed():
-            return {"samples": count * repeats, "seconds": self._timed(work)}
+            seconds = self._timed(work)
+        return {"samples": count * per_call * calls, "seconds": seconds, "calls": calls}
+
+    def _order(self, passes: int) -> NDArray[np.int64]:
+        """The staged samples ``passes`` times, each time in another order."""
+        self.epoch += passes
+        numbers = range(self.epoch - passes, self.epoch)
+        return np.concatenate([counter.permutation(len(self.images), "order", SEED, number) for number in numbers])
 
     def _latencies(self, calls: int) -> list[float]:
         reconstruct, count = self.adapter.reconstruct, len(self.images)

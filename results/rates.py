@@ -35,8 +35,8 @@ def rate(entry: Mapping[str, Any], kind: RateKind) -> float | None:
     if not blocks:
         return None
     gross = process_rate(blocks)
-    calls, short = (entry.get("repeats") or {}).get(kind), (entry.get("short_calls") or {}).get(kind)
-    if not calls or not short:
+    calls, short = (entry.get("calls") or {}).get(kind, 1), (entry.get("short_calls") or {}).get(kind)
+    if not short:
         return gross
     samples = float(np.median([samples for samples, _ in blocks])) / calls
     further, seconds = samples - short[0], samples / gross - short[1]

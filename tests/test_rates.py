@@ -12,7 +12,7 @@ def entry(overhead: float, speed: float, samples: int = 1000, calls: int = 3) ->
     return {
         "train": [[calls * samples, seconds]] * 5,
         "warmup_blocks": 0,
-        "repeats": {"train": calls},
+        "calls": {"train": calls},
         "short_calls": {"train": [64, overhead + 64 / speed]},
     }
 
