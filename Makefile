@@ -15,7 +15,7 @@ bench: $(STAMP)  ## run the quick sweep and write its report
 	$(BIN)/daebench run quick
 
 test: $(STAMP)  ## run all tests (some of them: make test TESTS="-k corruption")
-	$(BIN)/python -m pytest --timeout=600 $(TESTS)
+	$(BIN)/python -m pytest --timeout=1500 $(TESTS)
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
