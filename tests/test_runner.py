@@ -242,10 +242,12 @@ def test_lanes_have_cores_of_their_own() -> None:
 # -- kills and interrupts ------------------------------------------------------------------------------------------
 
 SCRIPT = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 import test_runner
 from bench.runner import run
+# Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cells = [test_runner.trial(seed=seed) for seed in range(3)]
 cells.insert(2, test_runner.trial(train=test_runner.fake_backend.SLOW))
 timing = test_runner.timed(cells[0])
