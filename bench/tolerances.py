@@ -17,6 +17,11 @@ float32
     The first step of Adam and Adadelta has about the size of the learning rate whatever the gradient is, so a
     gradient that is 0 but for rounding moves a weight by up to that: 8e-6 -> 5e-5 at 1e-3.
 
+    Of weights whose true gradient is 0 nothing can be judged under Adam and Adadelta: a bias before batch
+    normalisation gets the rounding of a sum over all pixels, some 1e-7, and Adam's first step is lr * g / (|g| + 3e-6)
+    of it: 7e-5 and 1.2e-4 were seen in torch and keras[tensorflow], where the others had 8e-6, and the learning rate
+    is the only bound.  Their gradients are judged, and float64 judges their steps.
+
     After that no maximum is meaningful: a ReLU whose input is closer to 0 than rounding flips, and Adam makes a step
     of the size of the learning rate of it.  The median over all weights is meaningful as long as the flip has not
     spread.  Measured on keras[tensorflow], conv, Adam at 3e-3: an input of 3e-8 flips in step 2; the median is 2e-9
@@ -76,7 +81,7 @@ BY_PRECISION: dict[Precision, Tolerances] = {
         gradients=2e-4,
         gradients_relative=True,
         weights={1: 5e-5},
-        idle_weights={1: 5e-5},
+        idle_weights={},
         median_weights={3: 1e-6},
         mean_losses={1: 1e-6, 3: 1e-4, 10: 1e-4},
     ),
