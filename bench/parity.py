@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bench.cells import CertificateCell
 from bench.datasets import cache_dir
 from bench.tolerances import BY_PRECISION, Tolerances
-from implementations import counter, reference
+from implementations import counter, parameters, reference
 from implementations.adapter import Adapter
 from implementations.architecture import Architecture, BatchNorm, Conv2D, Conv2DTranspose, Dense, Shape
 from implementations.parameters import digest, generic
@@ -81,7 +81,7 @@ def make_images(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]
 
 def reference_path(cell: CertificateCell) -> Path:
     """Where the reference of this specification is, or will be: the cache folder, keyed by all that it follows from."""
-    sources = b"".join(Path(inspect.getfile(module)).read_bytes() for module in (reference, counter))
+    sources = b"".join(Path(inspect.getfile(module)).read_bytes() for module in (reference, counter, parameters))
     sha = hashlib.sha256(sources + Path(__file__).read_bytes())
     parts = (cell.make_architecture().digest(), cell.make_training().digest(), np.__version__)
     sha.update("|".join(parts).encode())

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
 from results.schema import Record
 
 if TYPE_CHECKING:
@@ -163,9 +162,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-
-
-def phase_of(cell: Cell) -> str:
-    """The phase in which cells of this kind are run."""
-    names: dict[type[Cell], str] = {CertificateCell: "certificates", TrialCell: "trials", TimingCell: "sessions"}
-    return names[type(cell)]

@@ -26,7 +26,6 @@ from implementations.architecture import (
     Node,
     Reshape,
     UpSampling2D,
-    is_trainable,
     same_padding,
 )
 from implementations.training import SGD, Adadelta, Adam, Loss, Training
@@ -283,8 +282,3 @@ def _batch_norm(x: Float, layer: BatchNorm, w: Named, training: bool) -> tuple[F
         return inner / deviation, own
 
     return normal * w["gamma"] + w["beta"], backward, moved
-
-
-def trainable(weights: Named) -> Named:
-    """Without the moving statistics."""
-    return {name: value for name, value in weights.items() if is_trainable(name)}

@@ -64,8 +64,3 @@ def make_optimizer(name: str, learning_rate: float | None = None) -> Optimizer:
         raise ValueError(f"optimizer {name!r} is unknown; known are {', '.join(OPTIMIZERS)}")
     kind = OPTIMIZERS[name]
     return kind() if learning_rate is None else kind(learning_rate=learning_rate)
-
-
-def optimizer_name(optimizer: Optimizer) -> str:
-    """ "adam", "adadelta" or "sgd"."""
-    return type(optimizer).__name__.lower()
