@@ -1,0 +1,99 @@
+"""What a comparison of two sides came to, base and head: rows with verdicts, and one verdict for all of them.
+
+Data only; who measured it and who prints it import this, and it imports neither.  Changes are signed so that
+*positive is worse*, whatever the metric: for speeds the cost of the head over that of the base, minus 1 (0.03: 3 %
+slower); for quality the decibels that the head loses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from results.statistics import Interval
+
+Outcome = Literal["pass", "regressed", "improved", "inconclusive"]
+OUTCOMES: tuple[Outcome, ...] = ("pass", "regressed", "improved", "inconclusive")
+Unit = Literal["ratio", "dB"]
+Metric = Literal["train", "inference", "latency", "psnr"]
+
+EXIT_CODES: Mapping[Outcome, int] = {"pass": 0, "improved": 0, "regressed": 1, "inconclusive": 3}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two.  ``label`` is what people see; ``facts``: JSON-able, what may differ between the sides:
+    ``revision``, ``dirty``, ``python``, ``versions`` (package to version), ``machine`` (processor or GPU),
+    ``backend``, ``run`` (folder) as far as they apply."""
+
+    label: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One judged quantity of one cell."""
+
+    label: str
+    """What people see: "torch tuned, dense latent=64, train"."""
+    cell: dict[str, Any]
+    """The axes of the head's cell."""
+    metric: Metric
+    unit: Unit
+    outcome: Outcome
+    base: float | None
+    head: float | None
+    """Levels: images/s for train and inference, seconds for latency, dB for psnr; None where there is none."""
+    change: Interval | None
+    """Positive is worse (see the module), with the interval that the verdict was taken from; None without any."""
+    margin: float
+    """What would count as a regression, in the unit of ``change``."""
+    detectable: float | None = None
+    """The smallest worsening that this measurement would have found in 95 of 100 cases, in the unit of ``change``."""
+    more_seconds: float | None = None
+    """For an inconclusive row: how much longer a session like this would have to be to find ``margin``."""
+    rounds: int = 0
+    """Process pairs (recorded runs: processes of the side with fewer; psnr: seeds) behind it."""
+    reason: str = ""
+    """One sentence for people: why it is not simply pass, or what stood in the way."""
+    samples: dict[str, Any] = field(default_factory=dict)
+    """Raw figures, JSON-able, from which ``change`` can be computed again."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides, row by row."""
+
+    kind: Literal["recorded", "live"]
+    base: Side
+    head: Side
+    rows: tuple[Row, ...]
+    missing: tuple[str, ...] = ()
+    """Labels of cells that only the base has: fails unless ``allow_missing``."""
+    new: tuple[str, ...] = ()
+    """Labels of cells that only the head has."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """(base's label, head's label) of cells that are the same but for a name."""
+    failed: tuple[str, ...] = ()
+    """Cells that the base could compute and the head could not, each with its status and reason: regressions."""
+    differences: tuple[str, ...] = ()
+    """Sentences: other machine, other versions, a dirty tree."""
+    warnings: tuple[str, ...] = ()
+    allow_missing: bool = False
+    started: str = ""
+    seconds: float = 0.0
+
+    @property
+    def outcome(self) -> Outcome:
+        """Of the whole suite: regressed if anything is, else inconclusive if anything is or nothing was compared."""
+        found = {row.outcome for row in self.rows}
+        if "regressed" in found or self.failed or (self.missing and not self.allow_missing):
+            return "regressed"
+        if "inconclusive" in found or not found:
+            return "inconclusive"
+        return "improved" if "improved" in found else "pass"
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.outcome]
