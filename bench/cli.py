@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
+from bench import cli_compare
+
 FAILED = ("parity_failed", "diverged", "out_of_memory", "timeout", "crashed")
 """Statuses that make `daebench run` end with exit code 1."""
 INTERRUPTED = 130
@@ -182,6 +184,10 @@ def report(
 ) -> None:
     """Write the report of one run, or of several together."""
     _report(runs, output)
+
+
+app.command()(cli_compare.compare)
+app.command()(cli_compare.export)
 
 
 @data.command("get")

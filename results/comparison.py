@@ -7,8 +7,11 @@ slower); for quality the decibels that the head loses.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from results.statistics import Interval
@@ -17,8 +20,16 @@ Outcome = Literal["pass", "regressed", "improved", "inconclusive"]
 OUTCOMES: tuple[Outcome, ...] = ("pass", "regressed", "improved", "inconclusive")
 Unit = Literal["ratio", "dB"]
 Metric = Literal["train", "inference", "latency", "psnr"]
+METRICS: tuple[Metric, ...] = ("train", "inference", "latency", "psnr")
+
+SCHEMA_VERSION = 1
+SCHEMA_FILE = Path(__file__).with_name("comparison.schema.json")
 
 EXIT_CODES: Mapping[Outcome, int] = {"pass": 0, "improved": 0, "regressed": 1, "inconclusive": 3}
+
+
+class ComparisonError(ValueError):
+    """What is read is no comparison; the message names the field and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -97,3 +108,67 @@ class Comparison:
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.outcome]
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """All of it as strict JSON, as comparison.schema.json describes it: an end of an interval that is not known is
+    null.  ``outcome`` and ``exit_code`` are there for readers and follow from the rest."""
+    rest = {
+        item.name: getattr(comparison, item.name)
+        for item in fields(Comparison)
+        if item.name not in ("base", "head", "rows")
+    }
+    found = {
+        "schema": SCHEMA_VERSION,
+        "outcome": comparison.outcome,
+        "exit_code": comparison.exit_code,
+        "base": _side(comparison.base),
+        "head": _side(comparison.head),
+        **rest,
+        "rows": [_row(row) for row in comparison.rows],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(found, allow_nan=False))  # tuples as the lists they are read back as
+    return plain
+
+
+def from_json(document: object) -> Comparison:
+    """The inverse of :func:`to_json`.  ComparisonError, naming the field, for anything else."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(load_schema()).iter_errors(document))
+    if error is not None or not isinstance(document, dict):
+        place = error.json_path.removeprefix("$.") if error else ""
+        raise ComparisonError(f"{place or 'comparison'}: {error.message if error else 'is no JSON object'}")
+    values = {item.name: document[item.name] for item in fields(Comparison)}
+    for name in ("missing", "new", "failed", "differences", "warnings"):
+        values[name] = tuple(values[name])
+    values["renamed"] = tuple((old, new) for old, new in values["renamed"])
+    values["base"], values["head"] = Side(**values["base"]), Side(**values["head"])
+    values["rows"] = tuple(Row(**(row | {"change": _interval(row["change"])})) for row in values["rows"])
+    return Comparison(**values)
+
+
+def load_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what :func:`to_json` returns."""
+    schema: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    return schema
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"label": side.label, "facts": side.facts}
+
+
+def _row(row: Row) -> dict[str, Any]:
+    change = None
+    if row.change is not None:
+        ends = {name: getattr(row.change, name) for name in ("value", "low", "high")}
+        change = {name: end if math.isfinite(end) else None for name, end in ends.items()}
+    return {item.name: getattr(row, item.name) for item in fields(Row)} | {"change": change}
+
+
+def _interval(change: dict[str, float | None] | None) -> Interval | None:
+    if change is None:
+        return None
+    value, low, high = (math.nan if end is None else end for end in (change["value"], change["low"], change["high"]))
+    return Interval(value, low, high)
