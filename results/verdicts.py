@@ -1,0 +1,147 @@
+"""From changes to verdicts: pass, regressed, improved, or inconclusive and why.
+
+A change is what one round (a pair of processes; for quality a seed) says of the head against the base, positive
+where the head is worse: the logarithm of the ratio of costs, or decibels lost.  Two one-sided tests are made, each
+at a level of its own (Schuirmann 1987, "A comparison of the two one-sided tests procedure"):
+
+* *worse than nothing*: the lower bound lies above 0, and the estimate is at least half the margin.  The second
+  condition keeps a session that is long enough to see 0.2 % from failing somebody who allows 3 %.
+* *not worse than the margin*: the upper bound lies below it.
+
+The first makes it regressed, the second pass, neither inconclusive; both together pass, since a change that is
+surely smaller than the margin is what the margin allows.  Rounds are few, and bounds are those of Student's t.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from results.comparison import Outcome
+from results.sequential import nominal_levels
+from results.statistics import Interval
+
+POWER = 0.95
+"""How often a change is to be found that is called detectable."""
+LEAST_SHARE = 0.5
+"""Of the margin: a smaller estimate is no regression, however sure it is."""
+MOST_ROUNDS = 100_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``change``: mean and the two one-sided bounds; ``detectable``: see :class:`results.comparison.Row`;
+    ``more_rounds``: as many again would make ``margin`` detectable; ``p_worse``: of "not worse than nothing"."""
+
+    outcome: Outcome
+    change: Interval
+    detectable: float
+    more_rounds: int | None
+    p_worse: float
+
+
+def judge(changes: Sequence[float], margin: float, level_worse: float, level_pass: float) -> Verdict:
+    """The verdict on ``changes``, shape (n,), at these one-sided levels.  With one round it is inconclusive, unless
+    nothing changed at all in any: differences of exactly 0 mean that both sides computed the same bits."""
+    from scipy.special import ndtri, stdtr
+
+    data = np.asarray(changes, np.float64)
+    if data.ndim != 1 or not len(data) or not np.isfinite(data).all():
+        raise ValueError(f"changes: needed are one or more finite values, shape (n,); got {data!r}")
+    mean, count = float(data.mean()), len(data)
+    if not data.any():
+        return Verdict("pass", Interval(0.0, 0.0, 0.0), 0.0, None, 1.0)
+    if count < 2:
+        return Verdict("inconclusive", Interval(mean, math.nan, math.nan), math.inf, None, 1.0)
+    error = float(data.std(ddof=1)) / math.sqrt(count)
+    if error == 0.0:
+        error = 1e-300  # equal changes, not nothing: certain, as far as these rounds can tell
+    low = mean - _t(level_worse, count) * error
+    high = mean + _t(level_pass, count) * error
+    worse = low > 0 and mean >= LEAST_SHARE * margin
+    better = mean + _t(level_worse, count) * error < 0 and mean <= -LEAST_SHARE * margin
+    outcome: Outcome = "inconclusive"
+    if high < margin:
+        outcome = "improved" if better else "pass"
+    elif worse:
+        outcome = "regressed"
+    detectable = (_t(level_worse, count) + float(ndtri(POWER))) * error
+    more = _rounds_to_find(margin, error * math.sqrt(count), min(level_worse, level_pass), count)
+    return Verdict(outcome, Interval(mean, low, high), detectable, more, float(stdtr(count - 1, -mean / error)))
+
+
+def _t(level: float, count: int) -> float:
+    """How many standard errors a bound at this level is away: infinitely many at level 0."""
+    from scipy.special import stdtrit
+
+    return math.inf if level <= 0.0 else max(-float(stdtrit(count - 1, level)), 0.0)
+
+
+def _rounds_to_find(margin: float, deviation: float, level: float, count: int) -> int | None:
+    """Further rounds until ``margin`` is detectable; None where no number helps (level 0) or none is needed."""
+    from scipy.special import ndtri
+
+    if level <= 0.0:
+        return None
+
+    def enough(rounds: int) -> bool:
+        return (_t(level, rounds) + float(ndtri(POWER))) * deviation / math.sqrt(rounds) <= margin
+
+    wanted = count
+    while wanted < MOST_ROUNDS and not enough(wanted):
+        wanted = math.ceil(wanted * 1.1)
+    if wanted >= MOST_ROUNDS:
+        return MOST_ROUNDS
+    return wanted - count if wanted > count else None
+
+
+class SequentialJudge:
+    """Judges a family of rows look after look; what was decided stays decided.
+
+    ``alpha``: how often any row of the family may be called regressed where none is (Holm's procedure over the rows:
+    Maurer & Bretz 2013, "Multiple testing in group sequential trials using graphical approaches").  ``alpha_pass``:
+    how often a row that is worse by the margin may pass, for each row.
+    """
+
+    def __init__(self, margins: Sequence[float], alpha: float, alpha_pass: float) -> None:
+        self.margins = list(margins)
+        self.alpha = alpha
+        self.alpha_pass = alpha_pass
+        self.decided: dict[int, Verdict] = {}
+        self.latest: dict[int, Verdict] = {}
+        self._looks: dict[int, list[tuple[int, float]]] = {index: [] for index in range(len(self.margins))}
+
+    @property
+    def done(self) -> bool:
+        return len(self.decided) == len(self.margins)
+
+    def look(self, changes: Sequence[Sequence[float]], fraction: float) -> None:
+        """After ``fraction`` of the time: ``changes`` of every row so far (rows that are decided are not looked at)."""
+        waiting = [i for i in range(len(self.margins)) if i not in self.decided and changes[i]]
+        for index in waiting:
+            looks = self._looks[index]
+            if not looks or len(changes[index]) > looks[-1][0]:
+                looks.append((len(changes[index]), fraction))
+        again = True
+        while again:  # a rejection frees its share of alpha for the others
+            again = False
+            for index in list(waiting):
+                verdict = self.latest[index] = self._judge(index, changes[index])
+                if verdict.outcome != "inconclusive":
+                    self.decided[index] = verdict
+                    waiting.remove(index)
+                    again = again or verdict.outcome == "regressed"
+
+    def verdict(self, index: int) -> Verdict | None:
+        """The decision on a row, or how it stands; None before its first look."""
+        return self.decided.get(index) or self.latest.get(index)
+
+    def _judge(self, index: int, changes: Sequence[float]) -> Verdict:
+        rejected = sum(verdict.outcome == "regressed" for verdict in self.decided.values())
+        rounds, fractions = zip(*self._looks[index], strict=True)
+        worse = nominal_levels(self.alpha / (len(self.margins) - rejected), rounds, fractions)[-1]
+        passing = nominal_levels(self.alpha_pass, rounds, fractions)[-1]
+        return judge(changes, self.margins[index], worse, passing)
