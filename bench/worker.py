@@ -112,19 +112,28 @@ class Server:
 
         return self.timing.prepare(TimingCell.from_axes(request["cell"]), request["samples"], request["measure_memory"])
 
+    def settle(self, request: Payload) -> Payload:
+        return self.timing.settle(request["kind"], request["blocks"], request["seconds"], request.get("batches"))
+
     def calibrate(self, request: Payload) -> Payload:
         return self.timing.calibrate(request["kind"], request["seconds"], request.get("repeats"))
 
     def block(self, request: Payload) -> Payload:
         return self.timing.block(request["kind"], request["repeats"])
 
+    def resize(self, request: Payload) -> Payload:
+        return self.timing.resize(request["batch_size"], request["seconds"], request.get("repeats"))
+
+    def energy(self, request: Payload) -> Payload:
+        return self.timing.energy(request["kind"], request["repeats"])
+
     def memory(self, request: Payload) -> Payload:
         return self.timing.memory()
 
     def verbs(self) -> dict[str, Callable[[Payload], Payload]]:
         """By name, as requests call them."""
-        names = ("configure", "reference", "certify", "trial", "prepare", "calibrate", "block", "memory")
-        return {name: getattr(self, name) for name in names}
+        names = ("configure", "reference", "certify", "trial", "prepare", "settle", "calibrate", "block")
+        return {name: getattr(self, name) for name in (*names, "resize", "energy", "memory")}
 
 
 def serve(server: Server, requests: queue.SimpleQueue[bytes], replies: TextIO) -> None:
