@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -208,9 +208,7 @@ class _Run:
     def _session(self, session: Session, cells: Sequence[TimingCell], stop_at: float | None) -> float:
         """Returns the seconds of one round."""
         start = time.monotonic()
-        part = Session(
-            tuple(cells), session.rounds, session.blocks, session.block_seconds, session.inference, session.latency
-        )
+        part = replace(session, cells=tuple(cells))
         cpus = distinct_cores()[: cells[0].threads]
         measured = SessionRun(
             part,
