@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import cli_compare
+from bench import cli_compare, cli_history
 
 FAILED = ("parity_failed", "diverged", "out_of_memory", "timeout", "crashed")
 """Statuses that make `daebench run` end with exit code 1."""
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Data sets: what is here, and getting those that are not.", no_args_is_help=True)
 app.add_typer(data, name="data")
+app.add_typer(cli_history.history, name="history")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the sweep's own if left out.", metavar="DEVICE")]
