@@ -1,0 +1,121 @@
+"""A comparison as Markdown for a pull request: the verdict first, what matters in a table, all else folded away.
+
+Written for GitHub: tables and ``<details>``.  Whatever came from a run (labels, reasons) is text, and never markup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from bench.compare import wording
+from results.comparison import Comparison, Outcome, Row
+
+MARKER = "<!-- daebench compare -->"
+"""First line: who posts the comment finds by it the one to replace."""
+LIMIT = 60_000
+"""Characters; GitHub refuses comments of more than 65,536."""
+SYMBOLS: dict[Outcome, str] = {"pass": "✅", "improved": "🚀", "regressed": "❌", "inconclusive": "❔"}
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#!|~$&])")
+_HEADER = "| verdict | figure | base | head | change (+: worse) | finds | needs |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |"
+
+
+def render(comparison: Comparison) -> str:
+    """The whole comment.  Rows that do not fit into :data:`LIMIT` are left out, the least important first."""
+    rows = wording.sorted_rows(comparison.rows)
+    kept = len(rows)
+    while True:
+        text = _render(comparison, rows, kept)
+        if len(text) <= LIMIT or kept == 0:
+            return text
+        kept = int(kept * min(0.9, LIMIT / len(text)))
+
+
+def _render(comparison: Comparison, rows: Sequence[Row], kept: int) -> str:
+    telling = [row for row in rows if row.outcome != "pass"]
+    outcome = comparison.outcome
+    parts = [
+        MARKER,
+        f"### {SYMBOLS[outcome]} daebench: {outcome}",
+        escape(wording.headline(comparison)),
+        f"Base: {escape(comparison.base.label)} · Head: {escape(comparison.head.label)}",
+    ]
+    if telling:
+        parts.append(_table(telling[:kept]))
+    elif rows:
+        worst = rows[0]
+        largest = f"{wording.interval(worst.change, worst.unit)}, {worst.label}"
+        parts.append(f"Nothing is worse by its margin; the largest change: {escape(largest)}.")
+    for title, items in (
+        ("Failed: the base could, the head can not", comparison.failed),
+        ("Missing, which is allowed" if comparison.allow_missing else "Missing", comparison.missing),
+    ):
+        parts += _list(title, items)
+    parts += _list("Not judged", wording.notes(rows))
+    if rows:
+        left_out = len(rows) - kept
+        rest = [f"{wording.count(left_out, 'row')} left out: the JSON has all."] if left_out else []
+        parts += _folded(f"All {wording.count(len(rows), 'figure')}", [_table(rows[:kept]), *rest, _legend(rows)])
+    renamed = [f"{old} → {new}" for old, new in comparison.renamed]
+    sides = [*_list("New", comparison.new, nested=True), *_list("Renamed", renamed, nested=True)]
+    sides += _list("Different between the sides", comparison.differences, nested=True)
+    if sides:
+        parts += _folded(_summary(comparison), sides)
+    if comparison.warnings:
+        parts += _folded(wording.count(len(comparison.warnings), "note"), _list("", comparison.warnings))
+    return "\n\n".join(parts)
+
+
+def escape(text: str) -> str:
+    """``text`` as Markdown that shows it: no markup, no mentions, no line breaks (which would end a table)."""
+    plain = _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    # An @ would call a person; with nothing visible behind it, it is only an @.
+    return plain.replace("@", "@\u200b")
+
+
+def _table(rows: Sequence[Row]) -> str:
+    return "\n".join([_HEADER, *map(_line, rows)])
+
+
+def _line(row: Row) -> str:
+    cells = (
+        f"{SYMBOLS[row.outcome]} {row.outcome}",
+        escape(row.label),
+        wording.level(row.base, row.metric),
+        wording.level(row.head, row.metric),
+        escape(wording.interval(row.change, row.unit)),
+        wording.detectable(row),
+        wording.more_time(row),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _legend(rows: Sequence[Row]) -> str:
+    margins = " and ".join(dict.fromkeys(wording.margin(row) for row in rows))
+    return (
+        f"Judged against a margin of {margins}. *Change*: how much worse the head is, with the bounds of its verdict. "
+        "*Finds*: what would have been found in 95 of 100 such sessions. *Needs*: how much longer a session would "
+        "have to be to find the margin."
+    )
+
+
+def _list(title: str, items: Sequence[str], *, nested: bool = False) -> list[str]:
+    if not items:
+        return []
+    mark: Callable[[str], str] = (lambda text: text) if nested or not title else (lambda text: f"**{text}**")
+    lines = "\n".join(f"- {escape(item)}" for item in wording.cut(items))
+    return [f"{mark(title)}:\n\n{lines}"] if title else [lines]
+
+
+def _summary(comparison: Comparison) -> str:
+    parts = [
+        (len(comparison.new), "new cell"),
+        (len(comparison.renamed), "renamed cell"),
+        (len(comparison.differences), "difference"),
+    ]
+    return ", ".join(wording.count(number, noun) for number, noun in parts if number) + " between the sides"
+
+
+def _folded(summary: str, parts: Sequence[str]) -> list[str]:
+    # The empty lines around what is inside make GitHub read it as Markdown.
+    return [f"<details>\n<summary>{summary}</summary>", *parts, "</details>"]

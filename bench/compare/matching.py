@@ -1,0 +1,175 @@
+"""Which cells of two runs are the same, and what became of those that have no counterpart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from results.loading import Run
+from results.schema import Kind, Record
+
+Axes = Mapping[str, Any]
+
+_NAMED = ("backend", "track", "architecture", "latent")
+"""Stand in every label; all other axes where they vary."""
+_HIDDEN = ("height", "width", "channels", "seed")
+_NETWORK = ("latent", "height", "width", "channels")
+"""With the architecture's name these make a network: their hash tells a renamed architecture from another one."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same cell on both sides, ok on both."""
+
+    base: Record
+    head: Record
+    label: str
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Labels of what is not in ``pairs``: see :class:`results.comparison.Comparison`."""
+
+    pairs: tuple[Pair, ...]
+    missing: tuple[str, ...]
+    new: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    failed: tuple[str, ...]
+
+
+class Labels:
+    """Names for the cells of one kind: short where all have the same value of an axis, complete where they differ."""
+
+    def __init__(self, cells: Iterable[Axes]) -> None:
+        rows = list(cells)
+        axes = dict.fromkeys(name for row in rows for name in row)
+        kept = [name for name in axes if name not in (*_NAMED, *_HIDDEN)]
+        self._further = [name for name in kept if len({_text(row.get(name)) for row in rows if name in row}) > 1]
+        self._shape = len({_text([row.get(name) for name in _HIDDEN[:3]]) for row in rows}) > 1
+
+    def __call__(self, cell: Axes) -> str:
+        """ "torch tuned, dense latent=64, loss=mse"."""
+        network = str(cell["architecture"]) + (f" latent={cell['latent']}" if cell.get("latent") is not None else "")
+        parts = [f"{cell['backend']} {cell['track']}", network]
+        if self._shape:
+            parts.append(f"{cell['height']}x{cell['width']}x{cell['channels']}")
+        return ", ".join([*parts, *(f"{name}={_value(cell[name])}" for name in self._further if name in cell)])
+
+
+def labels_of(records: Iterable[Record]) -> dict[Kind, Labels]:
+    """By kind: what varies among trials need not be said of timings."""
+    cells: dict[Kind, list[Axes]] = {}
+    for record in records:
+        cells.setdefault(record["kind"], []).append(record["cell"])
+    return {kind: Labels(found) for kind, found in cells.items()}
+
+
+def match(base: Run, head: Run, kinds: Sequence[Kind]) -> Matching:
+    """Cells of ``kinds`` of both runs, by their axes.
+
+    A cell that only one side has is paired with one that differs in nothing but the name of its backend, or of its
+    architecture if the hash of the network is the same; if that name stands on one side alone, and if there is one
+    such cell only.  A certificate is never paired: it has no figure that two sides could differ in, but it may fail.
+    """
+    here, there = _by_cell(base, kinds), _by_cell(head, kinds)
+    labels = labels_of((*here.values(), *there.values()))
+    names = _renamed(base, head, here, there)
+    pairs, missing, failed, renamed = [], [], [], []
+    for key, old in here.items():
+        if old["status"] != "ok":
+            continue
+        new = there.get(names.get(key, key))
+        if new is None or new["status"] == "skipped":
+            if old["kind"] != "certificate":
+                why = f" (skipped: {new['reason']})" if new is not None else ""
+                missing.append(_what(old, labels) + why)
+            continue
+        if key in names:
+            renamed.append((_what(old, labels), _what(new, labels)))
+        if new["status"] != "ok":
+            failed.append(f"{_what(new, labels)}: {new['status']}: {new['reason']}")
+        elif new["kind"] != "certificate":
+            pairs.append(Pair(old, new, labels[new["kind"]](new["cell"])))
+    taken = set(names.values())
+    added = [
+        _what(new, labels) + (f" ({new['status']}: {new['reason']})" if new["status"] != "ok" else "")
+        for key, new in there.items()
+        if new["kind"] != "certificate" and key not in taken and key not in here
+    ]
+    added += [
+        f"{_what(new, labels)} (the base ended as {here[key]['status']})"
+        for key, new in there.items()
+        if new["kind"] != "certificate" and key in here and new["status"] == "ok" and here[key]["status"] != "ok"
+    ]
+    return Matching(tuple(pairs), tuple(missing), tuple(added), tuple(renamed), tuple(failed))
+
+
+def _by_cell(run: Run, kinds: Sequence[Kind]) -> dict[str, Record]:
+    records = (record for record in run.current if record["kind"] in (*kinds, "certificate"))
+    return {_key(record["kind"], record["cell"]): record for record in records}
+
+
+def _key(kind: str, cell: Axes) -> str:
+    return json.dumps([kind, cell], sort_keys=True)
+
+
+def _what(record: Record, labels: Mapping[Kind, Labels]) -> str:
+    seed = f", seed={record['cell']['seed']}" if record["kind"] == "trial" else ""
+    return f"{labels[record['kind']](record['cell'])}{seed} ({record['kind']})"
+
+
+def _renamed(base: Run, head: Run, here: Mapping[str, Record], there: Mapping[str, Record]) -> dict[str, str]:
+    """Key of the base's cell -> key of the head's that is the same under another name."""
+    hashes = [_networks(run) for run in (base, head)]
+    names: dict[str, str] = {}
+    for axis in ("backend", "architecture"):
+        values = [{record["cell"][axis] for record in side.values()} for side in (here, there)]
+        gone, came = values[0] - values[1], values[1] - values[0]
+        candidates: dict[str, list[str]] = {}
+        for key, record in there.items():
+            if record["cell"][axis] in came and key not in here:
+                candidates.setdefault(_key(record["kind"], {**record["cell"], axis: ""}), []).append(key)
+        for key, record in here.items():
+            cell = record["cell"]
+            if cell[axis] not in gone or key in there or key in names:
+                continue
+            found = candidates.get(_key(record["kind"], {**cell, axis: ""}), [])
+            if len(found) == 1 and _same_network(hashes, cell, there[found[0]]["cell"]):
+                names[key] = found[0]
+    return _one_to_one(names)
+
+
+def _one_to_one(names: Mapping[str, str]) -> dict[str, str]:
+    targets = list(names.values())
+    return {old: new for old, new in names.items() if targets.count(new) == 1}
+
+
+def _networks(run: Run) -> dict[str, str]:
+    """The hash of every network of a run; timing records have none of their own."""
+    found = {}
+    for record in run.current:
+        digest = record.get("hashes", {}).get("architecture")
+        if digest:
+            found[_network(record["cell"])] = digest
+    return found
+
+
+def _network(cell: Axes) -> str:
+    return _text([cell["architecture"], *(cell[name] for name in _NETWORK)])
+
+
+def _same_network(hashes: Sequence[Mapping[str, str]], base: Axes, head: Axes) -> bool:
+    digests = [known.get(_network(cell)) for known, cell in zip(hashes, (base, head), strict=True)]
+    if None in digests:  # not known: then the name has to do
+        return bool(base["architecture"] == head["architecture"])
+    return digests[0] == digests[1]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _value(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else "default" if value is None else str(value)
