@@ -35,11 +35,18 @@ class Session:
     block_seconds: float
     inference: bool
     latency: bool
+    settle_blocks: int = 0
+    """Blocks of the series before those that count, in which the steady state is looked for."""
+    inference_batches: tuple[int, ...] = ()
+    """Batch sizes at which inference is measured, besides that of the cell."""
+    energy: bool = False
+    audit: bool = False
+    """Whether the first process of every contestant repeats the synchronisation audit of its certificate."""
 
     def key(self) -> str:
         """A short hash of all of it: the session's identity within a run."""
-        content = [[cell.key() for cell in self.cells], self.rounds, self.blocks, self.block_seconds]
-        return _digest([*content, self.inference, self.latency])
+        rules = [getattr(self, field.name) for field in fields(self) if field.name != "cells"]
+        return _digest([[cell.key() for cell in self.cells], *rules])
 
 
 @dataclass(frozen=True)
@@ -203,9 +210,8 @@ def _sessions(cells: Sequence[TimingCell], timing: Timing) -> Iterable[Session]:
         workload = replace(cell, backend="", track="tuned")
         groups.setdefault(setting if timing.share_process else workload, []).append(cell)
     for group in groups.values():
-        yield Session(
-            tuple(group), timing.rounds, timing.blocks, timing.block_seconds, timing.inference, timing.latency
-        )
+        rules = {field.name: getattr(timing, field.name) for field in fields(Session) if field.name != "cells"}
+        yield Session(tuple(group), **{**rules, "inference_batches": tuple(timing.inference_batches)})
 
 
 # -- certificates --------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Timing sessions, the supervisor's side: who is measured when, and what the figures come to.
 
 Each round starts a fresh process for every contestant (backend and track), one after another, so that each import is
-alone; then all are alive, and blocks go round in ABBA order: forwards, then backwards, so that a drift of the machine
-(clocks, temperature, neighbours) falls on all alike.  Nothing else runs: the supervisor waits in a blocking read.
+alone; then all are alive.  Every process first settles, in a series of short blocks of its own; then blocks go round
+in ABBA order: forwards, then backwards, so that a drift of the machine (clocks, temperature, neighbours) falls on all
+alike.  Nothing else runs: the supervisor waits in a blocking read.  What the rounds come to: :mod:`bench.summary`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from bench.cells import TimingCell
 from bench.plan import Session
 from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
 from bench.records import Ended, now
+from bench.summary import classified, energy_state, steady_states, summarise, warnings
 from bench.timing import BlockKind, staged_samples
+from bench.worker import Server
 from implementations.adapter import Track
-from results.rates import RateKind
 from results.schema import Status
 
 STEP_TIMEOUT = 600.0
 """Seconds for one request: build and first step of the slowest compiler known take 30."""
 WATCH_SECONDS = 0.2
 """How long other programs are watched before a round: 20 ticks of the kernel's clock."""
-BUSY_CORES = 0.25
-"""More than this going on beside us deserves a warning."""
-FIGURES = ("import_seconds", "build_seconds", "staging_seconds", "first_step_seconds")
+RESIZED_BLOCKS = 2
+"""Blocks of inference at another batch size, for each process: there and back again."""
 
 Contestant = tuple[str, Track]
 
@@ -43,6 +44,7 @@ class _Course:
     status: Status = "ok"
     reason: str | None = None
     stderr: str = ""
+    audit: dict[str, Any] = field(default_factory=dict)
 
     def fail(self, failure: WorkerFailure) -> None:
         self.status, self.reason, self.stderr = failure.status, failure.reason, failure.stderr
@@ -110,6 +112,9 @@ class SessionRun:
         for position, cells in enumerate(workloads[turn:] + workloads[:turn]):
             by_contestant = {(cell.backend, cell.track): cell for cell in cells}
             self._workload([by_contestant[c] for c in order if c in by_contestant], dict(facts), position == 0)
+        if not number and self.session.audit and hasattr(Server, "audit"):
+            for contestant in order:
+                self._audit(contestant)
         for worker in self.workers.values():
             worker.close()
         self.workers.clear()
@@ -133,9 +138,28 @@ class SessionRun:
             for cell in self._running(contestant):
                 self.courses[cell].fail(failure)
 
+    def _audit(self, contestant: Contestant) -> None:
+        """Does synchronize() wait, in this very process?  Asked when its first round is over, since the audit compiles
+        and would take that out of the cold costs; before any figure counts, since whoever fails has none."""
+        cells = self._running(contestant)
+        if not cells or contestant not in self.workers:
+            return
+        self.on_step(f"round 1/{self.session.rounds}: audit of {' '.join(contestant)}")
+        try:
+            found = self._ask(cells[0], "audit", cell=cells[0].axes())
+        except WorkerFailure as failure:
+            self._kill(contestant)
+            for cell in cells:
+                self.courses[cell].fail(failure)
+            return
+        for cell in cells:
+            self.courses[cell].audit = found
+            if not found["ok"]:
+                self.courses[cell].fail(WorkerFailure("parity_failed", f"synchronisation audit: {found['reason']}"))
+
     def _workload(self, cells: Iterable[TimingCell], facts: dict[str, Any], first: bool) -> None:
         active = [cell for cell in cells if self.courses[cell].status == "ok"]
-        figures = {cell: dict(facts) for cell in active}
+        figures: dict[TimingCell, dict[str, Any]] = {cell: dict(facts) for cell in active}
         kinds: list[BlockKind] = ["train"]
         kinds += ["inference"] if self.session.inference else []
         kinds += ["latency"] if self.session.latency else []
@@ -150,8 +174,14 @@ class SessionRun:
         for cell in active:
             if first:
                 self._try(cell, partial(self._memory, cell, figures[cell]))
+        if self.session.energy:
+            for cell in active:
+                self._try(cell, partial(self._energy, cell, figures[cell]))
+        for size in self.session.inference_batches if self.session.inference else ():
+            self._resized(active, size, figures)
+        for cell in active:
             if self.courses[cell].status == "ok":
-                self.courses[cell].rounds.append(_with_warmup(figures[cell]))
+                self.courses[cell].rounds.append(classified(figures[cell]))
 
     def _try(self, cell: TimingCell, step: Callable[[], None]) -> None:
         """One step of one contestant; if it fails, that cell is out and the others go on."""
@@ -179,7 +209,14 @@ class SessionRun:
         figures |= self._ask(cell, "prepare", cell=cell.axes(), samples=samples, measure_memory=first)
         figures["staged_samples"] = samples
         # The first process of a contestant finds how long its blocks are; those of later rounds are as long.
-        known = self.courses[cell].rounds[0]["repeats"] if self.courses[cell].rounds else {}
+        before = self.courses[cell].rounds[0] if self.courses[cell].rounds else {}
+        if self.session.settle_blocks:
+            batches = before.get("settle_batches")
+            rules = {"kind": "train", "blocks": self.session.settle_blocks, "seconds": block, "batches": batches}
+            settled = self._ask(cell, "settle", **rules)
+            figures["settle"], figures["settle_batches"] = {"train": settled["blocks"]}, settled["batches"]
+            figures.setdefault("conditions", {})["settle"] = settled["conditions"]
+        known = before.get("repeats", {})
         found = {
             kind: self._ask(cell, "calibrate", kind=kind, seconds=block, repeats=known.get(kind)) for kind in kinds
         }
@@ -189,11 +226,35 @@ class SessionRun:
 
     def _block(self, cell: TimingCell, kind: BlockKind, figures: dict[str, Any]) -> None:
         result = self._ask(cell, "block", kind=kind, repeats=figures["repeats"][kind])
+        figures.setdefault("conditions", {}).setdefault(kind, []).append(result["conditions"])
         if kind == "latency":
             figures.setdefault(kind, []).extend(result["latency"])
         else:
             figures.setdefault(kind, []).append([result["samples"], result["seconds"]])
             figures.setdefault("calls", {})[kind] = result["calls"]
+
+    def _resized(self, active: Sequence[TimingCell], size: int, figures: dict[TimingCell, dict[str, Any]]) -> None:
+        """Inference in batches of ``size``: an entry like a round's under ``batches``.  It comes last, since the
+        networks are made anew for it."""
+        others = [cell for cell in active if cell.batch_size != size]
+        entries: dict[TimingCell, dict[str, Any]] = {cell: {} for cell in others}
+        for cell in others:
+            self._try(cell, partial(self._resize, cell, size, entries[cell]))
+        for sweep in range(RESIZED_BLOCKS):
+            for cell in others if sweep % 2 == 0 else reversed(others):
+                self._try(cell, partial(self._block, cell, "inference", entries[cell]))
+        for cell in others:
+            figures[cell].setdefault("batches", {})[str(size)] = entries[cell]
+
+    def _resize(self, cell: TimingCell, size: int, entry: dict[str, Any]) -> None:
+        before = self.courses[cell].rounds[0] if self.courses[cell].rounds else {}
+        known = before.get("batches", {}).get(str(size), {}).get("repeats", {}).get("inference")
+        found = self._ask(cell, "resize", batch_size=size, seconds=self.session.block_seconds, repeats=known)
+        entry["repeats"] = {"inference": found["repeats"]}
+        entry["short_calls"] = {"inference": found["short_call"]}
+
+    def _energy(self, cell: TimingCell, figures: dict[str, Any]) -> None:
+        figures["energy"] = self._ask(cell, "energy", kind="train", repeats=figures["repeats"]["train"])
 
     def _memory(self, cell: TimingCell, figures: dict[str, Any]) -> None:
         figures |= self._ask(cell, "memory")
@@ -208,68 +269,15 @@ class SessionRun:
         for contestant in list(self.workers):
             self._kill(contestant)
 
-    def _ended(self, cell: TimingCell, identity: str, started: str, seconds: float, warnings: list[str]) -> Ended:
+    def _ended(self, cell: TimingCell, identity: str, started: str, seconds: float, shortened: list[str]) -> Ended:
         course = self.courses[cell]
-        facts: dict[str, Any] = {"session": identity, "samples": {"rounds": course.rounds}}
+        facts: dict[str, Any] = {"session": identity, "samples": {"rounds": course.rounds}, "audit": course.audit}
         if course.status == "ok" and course.rounds:
             facts["metrics"] = summarise(cell, course.rounds)
-            facts["warnings"] = [*warnings, *_warnings(course.rounds)]
+            facts["warnings"] = [*shortened, *warnings(course.rounds, facts["metrics"])]
+            facts["steady"] = steady_states(course.rounds) or {"train": "too_short"}
+            facts["energy"] = energy_state(course.rounds)
         return Ended(cell, course.status, course.reason, course.stderr, started, seconds, facts)
-
-
-def summarise(cell: TimingCell, rounds: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Metrics of a timing record: medians over processes with intervals, from what each process measured."""
-    import numpy as np
-
-    from results.rates import call_overhead, rate
-    from results.statistics import median_interval
-
-    by_process: dict[str, list[float]] = {name: [r[name] for r in rounds if name in r] for name in FIGURES}
-    kinds: tuple[RateKind, ...] = ("train", "inference")
-    for kind in kinds:
-        by_process[f"{kind}_samples_per_second"] = [found for r in rounds if (found := rate(r, kind))]
-    latencies = [r["latency"] for r in rounds if r.get("latency")]
-    by_process["latency_seconds"] = [float(np.median(calls)) for calls in latencies]
-    by_process["latency_p95_seconds"] = [float(np.quantile(calls, 0.95)) for calls in latencies]
-    metrics: dict[str, float] = {}
-    for name, values in by_process.items():
-        if not values or min(values) <= 0:
-            continue
-        interval = median_interval(values)
-        metrics[name] = interval.value
-        if interval.known:
-            metrics |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-    for name in ("peak_memory_bytes", "peak_device_bytes"):
-        sizes = [r[name] for r in rounds if r.get(name) is not None]
-        if sizes:
-            metrics[name] = float(np.median(sizes))
-    for kind in kinds:
-        if overheads := [found for r in rounds if (found := call_overhead(r, kind)) is not None]:
-            metrics[f"{kind}_call_seconds"] = float(np.median(overheads))
-    network = cell.make_architecture()
-    flops = network.forward_flops() + network.backward_flops()
-    metrics["train_gflops"] = metrics["train_samples_per_second"] * flops / 1e9
-    metrics["staged_samples"] = rounds[0]["staged_samples"]
-    return metrics
-
-
-def _with_warmup(figures: dict[str, Any]) -> dict[str, Any]:
-    from results.statistics import warmup_blocks
-
-    for kind, name in (("train", "warmup_blocks"), ("inference", "inference_warmup_blocks")):
-        if kind in figures:
-            figures[name] = warmup_blocks([seconds / samples for samples, seconds in figures[kind]])
-    return figures
-
-
-def _warnings(rounds: Sequence[dict[str, Any]]) -> list[str]:
-    texts = []
-    if len(rounds) < 2:
-        texts.append("a single process: no interval can be given")
-    busiest = max((r["busy_cores"] or 0.0 for r in rounds), default=0.0)
-    if busiest > BUSY_CORES:
-        texts.append(f"other programs kept {busiest:.1f} cores busy when a round began")
-    return texts
 
 
 def busy_cores(seconds: float) -> float | None:

@@ -111,6 +111,11 @@ def _listed(value: Any) -> list[Any]:
     return items
 
 
+def _batches(value: Any) -> list[int]:
+    """Unlike an axis it may be empty: then none is measured."""
+    return _numbers(int, 1)(value) if value != [] else []
+
+
 def _channels(value: Any) -> list[int]:
     for item in _listed(value):
         if isinstance(item, bool) or item not in (1, 3):
@@ -198,8 +203,17 @@ class Timing(BaseModel):
     loss: Annotated[Timed, BeforeValidator(_timed(_one_of(lambda: training.LOSSES)))] = "first"
     threads: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
     """Threads of every contestant; those of [axes] if nothing is said."""
+    settle_blocks: int = Field(24, ge=0, le=400, strict=True)
+    """Short blocks before those that count, in which the steady state is looked for: with fewer than 12 nothing can be
+    said of it, and 0 saves the time.  A slow backend gets fewer."""
     inference: bool = Field(True, strict=True)
+    inference_batches: Annotated[list[int], BeforeValidator(_batches)] = []
+    """Batch sizes at which inference is measured besides; each makes every network anew."""
     latency: bool = Field(True, strict=True)
+    energy: bool = Field(False, strict=True)
+    """Joules of training, in a window of its own of 2 s for every process, where the machine counts them."""
+    audit: bool = Field(True, strict=True)
+    """The first process of every contestant repeats the synchronisation audit of its certificate."""
     share_process: bool = Field(False, strict=True)
     """All networks one after the other in the same processes: fewer imports, but not as clean."""
 

@@ -84,18 +84,25 @@ def step_seconds(entry: Mapping[str, Any], batch_size: int) -> list[float]:
     the cost of the call, or where no series was measured."""
     blocks: list[list[float]] = (entry.get("settle") or {}).get("train") or []
     start = ((entry.get("steady") or {}).get("train") or {}).get("start", 0)
-    conditions: Sequence[Mapping[str, Any]] = (entry.get("conditions") or {}).get("settle") or []
-    disturbed = [bool(found.get("disturbed")) for found in conditions]
-    if len(disturbed) != len(blocks):
-        disturbed = [False] * len(blocks)
     if start >= len(blocks):  # it never settled: all of it is what there is
         start = 0
-    kept = [block for block, bad in zip(blocks[start:], disturbed[start:], strict=True) if not bad] or blocks[start:]
+    kept = [blocks[index] for index in undisturbed_settle(entry) if index >= start]
     overhead = call_overhead(entry, "train") or 0.0
     if not kept or float(np.median([seconds for _, seconds in kept])) < STEP_OVERHEAD * overhead:
         return []
     found = [(seconds - overhead) * batch_size / samples for samples, seconds in kept]
     return found if min(found) > 0 else []
+
+
+def undisturbed_settle(entry: Mapping[str, Any]) -> list[int]:
+    """Indices of the blocks of the settle series that were not disturbed; of all where too few were not: a load that
+    comes and goes would look like a process that never settles."""
+    blocks: list[list[float]] = (entry.get("settle") or {}).get("train") or []
+    conditions: Sequence[Mapping[str, Any]] = (entry.get("conditions") or {}).get("settle") or []
+    disturbed = [bool(found.get("disturbed")) for found in conditions]
+    if len(disturbed) != len(blocks) or _is_too_disturbed(disturbed):
+        return list(range(len(blocks)))
+    return [index for index, bad in enumerate(disturbed) if not bad]
 
 
 def _after_warmup(entry: Mapping[str, Any], kind: RateKind) -> tuple[list[list[float]], list[bool]]:

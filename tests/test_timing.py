@@ -19,7 +19,8 @@ from bench.cells import TimingCell
 from bench.plan import Session
 from bench.process import Worker, distinct_cores
 from bench.records import Ended, make_record
-from bench.sessions import SessionRun, summarise
+from bench.sessions import SessionRun
+from bench.summary import classified, energy_state, steady_states, summarise, warnings
 from bench.timing import TimingBench, staged_samples
 from implementations.adapter import Setting
 from implementations.parameters import Array
@@ -147,7 +148,7 @@ def test_time_that_runs_out_means_fewer_rounds_and_a_warning(tmp_path: Path) -> 
 def test_warmup_is_left_out_of_the_figures_and_kept_in_the_samples() -> None:
     def process(rate: float) -> dict[str, Any]:
         blocks = [[100, 100 / r] for r in (rate / 10, rate / 3, rate, rate, rate, rate)]
-        return sessions._with_warmup(
+        return classified(
             {"train": blocks, "inference": blocks[2:], "latency": [1e-3] * 9 + [5e-3], "staged_samples": 100}
         )
 
@@ -158,7 +159,10 @@ def test_warmup_is_left_out_of_the_figures_and_kept_in_the_samples() -> None:
     assert metrics["train_samples_per_second"] == pytest.approx(1000.0)
     assert metrics["train_samples_per_second_low"] < 900 < 1100 < metrics["train_samples_per_second_high"]
     assert metrics["latency_seconds"] == pytest.approx(1e-3)
-    assert metrics["latency_p95_seconds"] == pytest.approx(np.quantile([1e-3] * 9 + [5e-3], 0.95))
+    # Of the 30 calls together: two of the three that took 5 ms lie above it.
+    assert metrics["latency_p95_seconds"] == pytest.approx(np.quantile([1e-3] * 27 + [5e-3] * 3, 0.95))
+    assert metrics["latency_p50_seconds"] == pytest.approx(1e-3)
+    assert "latency_p99_seconds" not in metrics, "30 calls have no 99th percentile"
 
 
 def test_epochs_have_whole_batches_and_about_the_length_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,15 +195,20 @@ def test_blocks_have_the_length_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     adapter.configure(Setting())
     bench = TimingBench(adapter, "float32", memory.resident_bytes())
     facts = bench.prepare(cell(), 64, measure_memory=True)
-    assert facts == {"build_seconds": 0.0, "staging_seconds": 0.0, "first_step_seconds": pytest.approx(0.0005)}
+    seconds = {name: value for name, value in facts.items() if name.endswith("_seconds")}
+    assert seconds == {"build_seconds": 0.0, "staging_seconds": 0.0, "first_step_seconds": pytest.approx(0.0005)}
+    assert facts["process"]["threads"] == 1
 
     found = bench.calibrate("train", 0.1)
     assert found["repeats"] == 25
     assert [samples for samples, _ in found["blocks"]] == [64, 128, 256, 512, 1024], "64 ms are half of it: enough"
-    assert bench.block("train", 25) == {"samples": 25 * 64, "seconds": pytest.approx(0.1), "calls": 1}
+    block = bench.block("train", 25)
+    assert (block["samples"], block["seconds"], block["calls"]) == (25 * 64, pytest.approx(0.1), 1)
     assert bench.calibrate("inference", 0.1)["repeats"] == round(0.1 / 0.0064)
     assert bench.calibrate("latency", 1.0)["repeats"] == timing.LATENCY_CALLS[1]
-    assert bench.block("latency", 3) == {"latency": [pytest.approx(1e-4)] * 3}
+    latency = bench.block("latency", 3)
+    assert latency["latency"] == [pytest.approx(1e-4)] * 3
+    assert latency["conditions"]["calls"] == 3
 
 
 def test_peak_memory_is_what_was_held_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
