@@ -170,13 +170,13 @@ def export(
     ] = Path(STDOUT),
 ) -> None:
     """Write the figures of a run in the format of a tool that tracks them."""
-    from bench.compare.export import export_figures, figures_of_run, parse_format
+    from bench.compare.export import export_figures, figures_of_run, origin_of_run, parse_format
     from results.loading import load_run
 
     wanted = parse_format("--format", format_)
     _check_place("--output", output)
     loaded = load_run(run)
-    write(output, _pretty(export_figures(wanted, figures_of_run(loaded), loaded.about)))
+    write(output, _pretty(export_figures(wanted, figures_of_run(loaded), origin_of_run(loaded))))
 
 
 def deliver(comparison: Comparison, targets: Sequence[tuple[Path, str | Format]]) -> None:
@@ -192,8 +192,8 @@ def deliver(comparison: Comparison, targets: Sequence[tuple[Path, str | Format]]
         elif kind == "markdown":
             write(path, markdown.render(comparison))
         else:
-            figures, about = export.figures_of_comparison(comparison), export.about_comparison(comparison)
-            write(path, _pretty(export.export_figures(export.parse_format("--export", kind), figures, about)))
+            figures, origin = export.figures_of_comparison(comparison), export.origin_of_comparison(comparison)
+            write(path, _pretty(export.export_figures(export.parse_format("--export", kind), figures, origin)))
 
 
 def write(path: Path, text: str) -> None:

@@ -17,7 +17,8 @@ LIMIT = 60_000
 """Characters; GitHub refuses comments of more than 65,536."""
 SYMBOLS: dict[Outcome, str] = {"pass": "✅", "improved": "🚀", "regressed": "❌", "inconclusive": "❔"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#!|~$&])")
-_HEADER = "| verdict | figure | base | head | change (+: worse) | finds | needs |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |"
+_COLUMNS = "| verdict | figure | base | head | change (+: worse) | finds | needs |"
+_RULE = "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
 
 
 def render(comparison: Comparison) -> str:
@@ -74,7 +75,7 @@ def escape(text: str) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    return "\n".join([_HEADER, *map(_line, rows)])
+    return "\n".join([_COLUMNS, _RULE, *map(_line, rows)])
 
 
 def _line(row: Row) -> str:
