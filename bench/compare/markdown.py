@@ -6,7 +6,7 @@ Written for GitHub: tables and ``<details>``.  Whatever came from a run (labels,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bench.compare import wording
 from results.comparison import Comparison, Outcome, Row
@@ -15,8 +15,12 @@ MARKER = "<!-- daebench compare -->"
 """First line: who posts the comment finds by it the one to replace."""
 LIMIT = 60_000
 """Characters; GitHub refuses comments of more than 65,536."""
+TELLING = 15
+"""Rows that are no plain pass, unfolded; who reads a pull request scrolls past more."""
+SHORT_LIST = 5
+"""Longer lists are folded."""
 SYMBOLS: dict[Outcome, str] = {"pass": "✅", "improved": "🚀", "regressed": "❌", "inconclusive": "❔"}
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#!|~$&])")
+_MARKUP = re.compile(r"([\\`*_\[\]<>#|~$&])")
 _COLUMNS = "| verdict | figure | base | head | change (+: worse) | finds | needs |"
 _RULE = "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
 
@@ -42,7 +46,9 @@ def _render(comparison: Comparison, rows: Sequence[Row], kept: int) -> str:
         f"Base: {escape(comparison.base.label)} · Head: {escape(comparison.head.label)}",
     ]
     if telling:
-        parts.append(_table(telling[:kept]))
+        parts.append(_table(telling[: min(kept, TELLING)]))
+        if len(telling) > TELLING:
+            parts.append(f"{len(telling) - TELLING} more that are not simply pass stand below.")
     elif rows:
         worst = rows[0]
         largest = f"{wording.interval(worst.change, worst.unit)}, {worst.label}"
@@ -51,15 +57,18 @@ def _render(comparison: Comparison, rows: Sequence[Row], kept: int) -> str:
         ("Failed: the base could, the head can not", comparison.failed),
         ("Missing, which is allowed" if comparison.allow_missing else "Missing", comparison.missing),
     ):
-        parts += _list(title, items)
+        listed = _list(title, items)
+        parts += _folded(f"{title}: {wording.count(len(items), 'cell')}", listed) if len(items) > SHORT_LIST else listed
     parts += _list("Not judged", wording.notes(rows))
     if rows:
         left_out = len(rows) - kept
         rest = [f"{wording.count(left_out, 'row')} left out: the JSON has all."] if left_out else []
-        parts += _folded(f"All {wording.count(len(rows), 'figure')}", [_table(rows[:kept]), *rest, _legend(rows)])
+        parts += _folded(
+            f"All {wording.count(len(rows), 'figure')}", [_table(rows[:kept]), *rest, escape(wording.legend(rows))]
+        )
     renamed = [f"{old} → {new}" for old, new in comparison.renamed]
-    sides = [*_list("New", comparison.new, nested=True), *_list("Renamed", renamed, nested=True)]
-    sides += _list("Different between the sides", comparison.differences, nested=True)
+    sides = [*_list("New", comparison.new), *_list("Renamed", renamed)]
+    sides += _list("Different between the sides", comparison.differences)
     if sides:
         parts += _folded(_summary(comparison), sides)
     if comparison.warnings:
@@ -91,21 +100,11 @@ def _line(row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _legend(rows: Sequence[Row]) -> str:
-    margins = " and ".join(dict.fromkeys(wording.margin(row) for row in rows))
-    return (
-        f"Judged against a margin of {margins}. *Change*: how much worse the head is, with the bounds of its verdict. "
-        "*Finds*: what would have been found in 95 of 100 such sessions. *Needs*: how much longer a session would "
-        "have to be to find the margin."
-    )
-
-
-def _list(title: str, items: Sequence[str], *, nested: bool = False) -> list[str]:
+def _list(title: str, items: Sequence[str]) -> list[str]:
     if not items:
         return []
-    mark: Callable[[str], str] = (lambda text: text) if nested or not title else (lambda text: f"**{text}**")
     lines = "\n".join(f"- {escape(item)}" for item in wording.cut(items))
-    return [f"{mark(title)}:\n\n{lines}"] if title else [lines]
+    return [f"**{title}**", lines] if title else [lines]
 
 
 def _summary(comparison: Comparison) -> str:

@@ -29,6 +29,7 @@ def show(comparison: Comparison, stream: TextIO | None = None) -> None:
     if rows:
         console.print()
         console.print(_table(rows))
+        console.print(escape(wording.legend(rows)), style="dim")
     for title, items in (
         ("failed", comparison.failed),
         ("missing, allowed" if comparison.allow_missing else "missing", comparison.missing),

@@ -85,19 +85,19 @@ def headline(comparison: Comparison) -> str:
     """What came of it, in one sentence."""
     rows = comparison.rows
     found = {outcome: sum(row.outcome == outcome for row in rows) for outcome in ORDER}
-    parts = [f"{found[outcome]} {outcome}" for outcome in ORDER if found[outcome]]
+    parts = []
+    if rows:
+        verdicts = ", ".join(f"{found[outcome]} {outcome}" for outcome in ORDER if found[outcome])
+        parts.append(f"{count(len(rows), 'figure')}: {verdicts}")
     if comparison.failed:
         parts.append(f"{count(len(comparison.failed), 'cell')} failed")
     if comparison.missing:
         allowed = " (allowed)" if comparison.allow_missing else ""
         parts.append(f"{count(len(comparison.missing), 'cell')} missing{allowed}")
-    text = ", ".join(parts)
-    if rows:
-        text = f"Of {count(len(rows), 'figure')} {text}"
     worst = next((row for row in sorted_rows(rows) if row.outcome == "regressed" and row.change), None)
     if worst is not None and worst.change is not None:
-        text += f"; the worst: {worst.label}, {size(worst.change.value, worst.unit)} {WORSE[worst.unit]}"
-    return (text or "Nothing was compared") + "."
+        parts.append(f"worst is {worst.label}, {size(worst.change.value, worst.unit)} {WORSE[worst.unit]}")
+    return ("; ".join(parts) or "nothing was compared") + "."
 
 
 def more_time(row: Row) -> str:
@@ -131,6 +131,16 @@ def default_reason(row: Row) -> str:
     if row.more_seconds is not None:
         text += f", {waiting(row.more_seconds)} more would find {margin(row)}"
     return text
+
+
+def legend(rows: Sequence[Row]) -> str:
+    """What the columns say."""
+    margins = " and ".join(dict.fromkeys(margin(row) for row in rows))
+    return (
+        f"Judged against a margin of {margins}. Change: how much worse the head is, with the bounds that its verdict "
+        "was taken from. Finds: what would have been found in 95 of 100 such measurements. Needs: how much longer a "
+        "measurement would have to be to find the margin (–: no such measurement would)."
+    )
 
 
 def cut(items: Sequence[str]) -> list[str]:
