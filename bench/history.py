@@ -36,8 +36,8 @@ def add_run(
     found = entries(load_run(folder), commit)
     if not allow_dirty and (dirty := [entry for entry in found if entry.dirty]):
         raise HistoryError(
-            f"run {str(folder)!r}: was made from commit {dirty[0].commit[:10]} with changes that no commit holds: commit "
-            "them and run again, or add it with --allow-dirty (it is then shown, and left out of the search for steps)"
+            f"run {str(folder)!r}: was made from commit {dirty[0].commit[:10]} with changes that no commit holds: "
+            "commit them and run again, or add it with --allow-dirty (it is then shown, and left out of the search for steps)"
         )
     return found, append_history(file, found, replace=replace_old)
 

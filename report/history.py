@@ -192,7 +192,8 @@ def _chart(trend: MachineTrend, group: list[Series], name: str) -> Chart:
         .properties(width="container", height=210)
         .to_dict()
     )
-    spec["config"] = CONFIG
+    # Names of contestants are long: two stand side by side in half a page, three do not.
+    spec["config"] = {**CONFIG, "legend": {**CONFIG["legend"], "columns": 2}}
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     said = "; ".join(printable(step_sentence(series, step)) for series in group for step in series.steps)
     return Chart(name, f"{tracked.title}: {_workload(group[0])}", said or "No step.", spec)

@@ -16,6 +16,7 @@ sides, and the last :data:`SHORTEST` - 1 runs can not tell a step from a stray v
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -74,9 +75,9 @@ def find_levels(values: ArrayLike, *, floor: float, smallest: float) -> Levels:
     if len(data) < 2 * SHORTEST:
         return Levels((_level(data, 0, len(data)),), noise)
     cuts = _cuts(_without_strays(data, noise) / noise, PENALTY * math.log(len(data)))
-    pieces = [_level(data, start, end) for start, end in zip(cuts, cuts[1:], strict=False)]
+    pieces = [_level(data, start, end) for start, end in itertools.pairwise(cuts)]
     while len(pieces) > 1:
-        sizes = [abs(after.value - before.value) for before, after in zip(pieces, pieces[1:], strict=False)]
+        sizes = [abs(after.value - before.value) for before, after in itertools.pairwise(pieces)]
         least = int(np.argmin(sizes))
         if sizes[least] >= smallest:
             break

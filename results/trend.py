@@ -6,6 +6,7 @@ after over the cost before, minus 1 (0.03: 3 % slower), for PSNR the decibels lo
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class Series:
     def steps(self) -> tuple[Step, ...]:
         """Changes of level, oldest first."""
         found = []
-        for before, after in zip(self.levels.pieces, self.levels.pieces[1:], strict=False):
+        for before, after in itertools.pairwise(self.levels.pieces):
             point, last = self.points[after.start], self.points[after.start - 1]
             meanwhile = tuple(event for event in self.events if last.position < event.position <= point.position)
             change = self.change(after.value, before.value)
@@ -151,7 +152,7 @@ def _trend(machine: str, entries: Sequence[Entry]) -> MachineTrend:
 
 def _events(entries: Sequence[Entry]) -> list[Event]:
     found = []
-    for position, (before, after) in enumerate(zip(entries, entries[1:], strict=False), 1):
+    for position, (before, after) in enumerate(itertools.pairwise(entries), 1):
         changes = []
         for name in sorted({*before.versions, *after.versions}):
             old, new = before.versions.get(name), after.versions.get(name)
