@@ -36,13 +36,14 @@ WINDOW = 5
 """Blocks of the running median that outliers are measured from: two bad neighbours do not move it."""
 CLAMP = 2.0
 """Outliers are pulled in to this many standard deviations from the running median (few good blocks lie beyond)."""
-PENALTY = 3.0
+PENALTY = 2.0
 """What a step must improve the fit by: this times ln n long-run variances (a step has two parameters, where and how
 far; and the spread is itself estimated)."""
 SHORTEST_SEGMENT = 3
 """Blocks of a segment at least: with fewer it would be a matter of outliers."""
-SAME_LEVEL = 0.03
-"""Levels within this ratio are one: about the spread of single blocks, and what `daebench compare` cares about."""
+SAME_LEVEL = 0.05
+"""Levels within this ratio of each other are one (smaller spurious steps are merged away; smaller true ones do not
+decide whether a process has settled, and stay within its rate)."""
 STEADY_SHARE = 0.25
 """This share of the series, its end, must be of one level for the process to count as settled (Barrett et al.: the
 last 500 of 2000 iterations)."""
