@@ -14,8 +14,9 @@ from typing import Any
 from report import text
 from report.naming import CONFIGURATION, LOSS_NAMES
 from report.quality import Quality
-from report.speed import COLD_COSTS, RATE, Contestant, Workload
+from report.speed import RATE, Contestant, Workload
 from report.tradeoff import Panel, Point
+from results.breakeven import COLD_COSTS
 
 # Okabe & Ito 2008: told apart with every common kind of colour vision.
 BACKEND_COLOURS = {
@@ -137,7 +138,7 @@ def speed_chart(load: Workload, number: int) -> Chart:
     whiskers = base.mark_rule(color=INK, strokeWidth=1.5).encode(x="low:Q", x2="high:Q")
     labels = base.mark_text(align="left", dx=6, fontSize=12, color=INK).encode(x="end:Q", text="label:N")
     summary = "; ".join(f"{row['who']} {row['interval']}, {row['rank']}" for row in rows)
-    return Chart(f"speed-{number}", load.label, summary, _spec(bars + whiskers + labels, 36 * len(rows)))
+    return Chart(f"speed-{number}", load.label, summary, spec_of(bars + whiskers + labels, 36 * len(rows)))
 
 
 def cold_chart(load: Workload, number: int) -> Chart:
@@ -172,7 +173,7 @@ def cold_chart(load: Workload, number: int) -> Chart:
         .encode(y=names, x="total:Q", text="label:N")
     )
     summary = "; ".join(f"{row['who']} {row['label']}" for row in totals)
-    return Chart(f"cold-{number}", load.label, summary, _spec(bars + labels, 36 * len(order)))
+    return Chart(f"cold-{number}", load.label, summary, spec_of(bars + labels, 36 * len(order)))
 
 
 def _cold_row(one: Contestant, index: int, title: str, seconds: float) -> dict[str, Any]:
@@ -237,7 +238,9 @@ def quality_chart(found: Quality) -> Chart:
         f"The highest PSNR is {best['psnr']:.2f} dB "
         f"({best['architecture']}, latent {best['latent']}, {best['loss']}, {best['condition']})."
     )
-    return Chart("quality", "From the noisy input to the denoised image", summary, _spec(start + dots, 28 * len(order)))
+    return Chart(
+        "quality", "From the noisy input to the denoised image", summary, spec_of(start + dots, 28 * len(order))
+    )
 
 
 def latent_chart(found: Quality) -> Chart | None:
@@ -281,7 +284,7 @@ def latent_chart(found: Quality) -> Chart | None:
     )
     best = standings[0]
     summary = f"Mean over {len(shared)} corruptions; the best is {best.label} with {text.decibels(best.gain)}."
-    return Chart("latent", "Gain by size of the code", summary, _spec(lines + whiskers + dots, 260))
+    return Chart("latent", "Gain by size of the code", summary, spec_of(lines + whiskers + dots, 260))
 
 
 # -- both ----------------------------------------------------------------------------------------------------------
@@ -335,7 +338,9 @@ def frontier_chart(points: Sequence[Point]) -> Chart:
         )
     )
     summary = "; ".join(f"{row['who']} on {row['network']}: {row['text']}" for row in best)
-    return Chart("frontier", "Speed against quality", f"On the frontier: {summary}", _spec(line + dots, 330), wide=True)
+    return Chart(
+        "frontier", "Speed against quality", f"On the frontier: {summary}", spec_of(line + dots, 330), wide=True
+    )
 
 
 def curve_chart(panel: Panel, number: int, by: str) -> Chart:
@@ -375,7 +380,7 @@ def curve_chart(panel: Panel, number: int, by: str) -> Chart:
     dots = base.mark_point(filled=True, size=26).encode(tooltip=tips)
     ends = "; ".join(f"{curve.who} {curve.psnr[-1]:.2f} dB after {curve.seconds[-1]:.3g} s" for curve in curves)
     summary = f"At the end: {ends}; noisy input {panel.noisy:.2f} dB."
-    return Chart(f"curve-{by}-{number}", panel.title, summary, _spec(lines + dots, 230))
+    return Chart(f"curve-{by}-{number}", panel.title, summary, spec_of(lines + dots, 230))
 
 
 def _known(points: Sequence[Point]) -> bool:
@@ -393,7 +398,8 @@ def _x_axis(alt: Any) -> Any:
     return alt.Axis(tickCount=4, labelFlush=False, format="~s")
 
 
-def _spec(chart: Any, height: int) -> dict[str, Any]:
+def spec_of(chart: Any, height: int) -> dict[str, Any]:
+    """The specification of an altair chart, as wide as its box."""
     spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict()
     spec["config"] = CONFIG
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}

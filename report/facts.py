@@ -90,8 +90,9 @@ def not_run(run: Run) -> list[str]:
 
 
 def warnings(run: Run) -> list[str]:
-    """What records themselves warn of, with how many did."""
-    counts = Counter(printable(note) for record in run.current for note in record.get("warnings", []))
+    """What records themselves warn of, with how many did; those of timed contestants stand beside their speeds."""
+    told = [record for record in run.current if (record["kind"], record["status"]) != ("timing", "ok")]
+    counts = Counter(printable(note) for record in told for note in record.get("warnings", []))
     return [f"{note} ({text.count(number, 'cell')})" for note, number in sorted(counts.items())]
 
 

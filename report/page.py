@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from report import charts, facts, pictures, tables, text
+from report import charts, facts, pictures, tables, text, timing_charts, timing_tables
 from report.charts import Chart
-from report.sentences import Analysis, Finding, analyse, findings
+from report.peaks import Peaks
+from report.sentences import Analysis, Finding, analyse, findings, lead_sentence
 from report.speed import Workload
 from report.tables import Table
 from report.tradeoff import frontier, panels
@@ -33,7 +34,14 @@ class Page:
     facts: list[tuple[str, str]]
     speed: list[tuple[Workload, Chart, Table]] = field(default_factory=list)
     unmeasured: list[Workload] = field(default_factory=list)
+    peaks: Table | None = None
+    details: list[Table] = field(default_factory=list)
+    batches: list[Chart] = field(default_factory=list)
+    energy: list[str] = field(default_factory=list)
     cold: list[tuple[Chart, Table]] = field(default_factory=list)
+    starts: list[tuple[Chart, Table, str]] = field(default_factory=list)
+    epoch: str = ""
+    race: Table | None = None
     quality: list[Chart] = field(default_factory=list)
     quality_tables: list[Table] = field(default_factory=list)
     seeds: int = 0
@@ -58,7 +66,8 @@ class Page:
 
     def charts(self) -> list[Chart]:
         """All charts, in the order of the page."""
-        found = [chart for _, chart, _ in self.speed] + [chart for chart, _ in self.cold] + self.quality
+        found = [chart for _, chart, _ in self.speed] + self.batches + [chart for chart, _ in self.cold]
+        found += [chart for chart, _, _ in self.starts] + self.quality
         found += [self.frontier[0]] if self.frontier else []
         return found + [chart for pair in self.curves for chart in pair]
 
@@ -96,10 +105,29 @@ def make_page(run: Run) -> Page:
 
 def _speed(page: Page, analysis: Analysis) -> None:
     measured = [load for load in analysis.loads if load.standings]
+    peaks = Peaks(analysis.run.about)
     page.speed = [
-        (load, charts.speed_chart(load, index), tables.speed_table(load)) for index, load in enumerate(measured)
+        (load, charts.speed_chart(load, index), timing_tables.speed_table(load, peaks))
+        for index, load in enumerate(measured)
     ]
-    page.cold = [(charts.cold_chart(load, index), tables.cold_table(load)) for index, load in enumerate(measured)]
+    page.details = [table for load in measured if len((table := timing_tables.detail_table(load)).columns) > 1]
+    batches = [timing_charts.batch_chart(load, index) for index, load in enumerate(measured)]
+    page.batches = [chart for chart in batches if chart]
+    page.energy = timing_tables.energy_notes(measured)
+    page.cold = [
+        (charts.cold_chart(load, index), timing_tables.cold_table(load)) for index, load in enumerate(measured)
+    ]
+    epoch = analysis.epoch
+    page.epoch = f"{epoch.size:,} images of {epoch.dataset}" if epoch else ""
+    page.starts = [
+        (
+            timing_charts.start_chart(start, index, epoch),
+            timing_tables.breakeven_table(start, epoch),
+            lead_sentence(start, epoch),
+        )
+        for index, start in enumerate(analysis.starts)
+    ]
+    page.race = timing_tables.reach_table(analysis.race) if analysis.race else None
     page.unmeasured = [load for load in analysis.loads if not load.standings]
 
 

@@ -10,7 +10,10 @@ from report import text
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
 from report.quality import Quality, difference, quality
-from report.speed import RATE, Standing, Workload, ratio_of, workloads
+from report.reach import Race, race
+from report.speed import MARGIN, NEVER_STEADY, RATE, Standing, Workload, ratio_of, workloads
+from report.start import Epoch, Meeting, Start, epoch_of, start
+from results.breakeven import breakeven
 from results.loading import Run
 
 MOST_SENTENCES = 2
@@ -39,6 +42,9 @@ class Analysis:
     proof: Certification
     loads: list[Workload]
     quality: Quality
+    starts: list[Start]
+    epoch: Epoch | None
+    race: Race | None
 
 
 def analyse(run: Run) -> Analysis:
@@ -47,7 +53,9 @@ def analyse(run: Run) -> Analysis:
     wrong = frozenset(
         record["id"] for record in run.of("trial", "ok") if (proof.doubt(record) or "").endswith("parity failed")
     )
-    return Analysis(run, proof, workloads(run, proof), quality(run, wrong))
+    loads = workloads(run, proof)
+    starts = [found for load in loads if (found := start(load)) is not None]
+    return Analysis(run, proof, loads, quality(run, wrong), starts, epoch_of(run), race(run, loads, wrong))
 
 
 def findings(analysis: Analysis) -> list[Finding]:
@@ -55,8 +63,11 @@ def findings(analysis: Analysis) -> list[Finding]:
     found = [
         *speed_findings(analysis.loads),
         *quality_findings(analysis.quality),
+        *reach_findings(analysis.race),
         *agreement_findings(analysis.quality),
         *track_findings(analysis.loads),
+        *breakeven_findings(analysis.starts, analysis.epoch),
+        *steady_findings(analysis.loads),
         *certificate_findings(analysis.proof),
     ]
     return found or [Finding("Nothing", "No cell of this run has come to a figure; its records say why")]
@@ -82,7 +93,7 @@ def speed_findings(loads: Sequence[Workload]) -> list[Finding]:
     bare = [load.label for load in loads if load.standings and not load.ranked]
     if bare:
         headline = f"{text.listing(bare)}: speeds were measured, but none is ranked"
-        found.append(Finding("Speed", headline, "no contestant has a certificate that holds"))
+        found.append(Finding("Speed", headline, "no contestant has both a certificate that holds and a steady state"))
     return found
 
 
@@ -98,7 +109,9 @@ def _fastest(load: Workload) -> Finding:
         names = text.listing([standing.contestant.name for standing in leaders])
         detail = f"{rate}, first over last of them {_ratio(leaders[0], leaders[-1])}"
         detail += f"; {follower}, the next ({n})" if follower else f" ({n})"
-        return Finding("Speed", f"{load.label}: {names} train fastest and can not be told apart", detail)
+        alike = all(standing.same for standing in leaders if standing is not leaders[0])
+        said = f"without a measurable difference (within {100 * MARGIN:g} %)" if alike else "and can not be told apart"
+        return Finding("Speed", f"{load.label}: {names} train fastest {said}", detail)
     return Finding("Speed", f"{load.label}: {first.name} trains fastest, {follower}", f"{rate} ({n})")
 
 
@@ -110,7 +123,8 @@ def _fastest_short(load: Workload) -> str:
     leaders = load.leaders
     names = text.listing([standing.contestant.name for standing in leaders])
     if len(leaders) > 1:
-        return f"{load.label} {names} (not told apart)"
+        alike = all(standing.same for standing in leaders if standing is not leaders[0])
+        return f"{load.label} {names} ({'no measurable difference' if alike else 'not told apart'})"
     rest = [standing for standing in load.ranked if standing.rank != 1]
     ratio = f"{_ratio(leaders[0], rest[0])} times the next" if rest else "alone"
     return f"{load.label} {names}, {ratio}"
@@ -146,6 +160,73 @@ def track_findings(loads: Sequence[Workload]) -> list[Finding]:
     return [Finding("Tuning", headline, f"ratio of rates {detail} (n = {rounds} rounds)")]
 
 
+def breakeven_findings(starts: Sequence[Start], epoch: Epoch | None) -> list[Finding]:
+    """When the tuned track, which starts dearly, has paid off."""
+    meetings = [(start.load.label, meeting) for start in starts for meeting in start.of_tracks]
+    if not meetings:
+        return []
+    kinds = [meeting.found.kind for _, meeting in meetings]
+    counts = {
+        "from the start": kinds.count("always"),
+        "after some time": kinds.count("overtakes"),
+        "only at first": kinds.count("overtaken"),
+        "never": kinds.count("never"),
+        "undecided": kinds.count("undecided"),
+    }
+    if len(meetings) == 1:
+        ((label, only),) = meetings
+        said = f"Counted from a cold start, {only.a.name} is ahead of {only.b.track} {_meets(only, epoch)}"
+        return [Finding("Break-even", f"{label}: {said}")]
+    found = text.listing([f"{word} in {count}" for word, count in counts.items() if count])
+    headline = f"Counted from a cold start, tuned is ahead of idiomatic {found}"
+    parts = []
+    for one in starts:
+        met = [f"{meeting.a.backend} {_meets(meeting, epoch)}" for meeting in one.of_tracks]
+        parts += [f"{one.load.label}: {', '.join(met)}"] if met else []
+    return [Finding("Break-even", f"{headline} of {len(meetings)} comparisons", "; ".join(parts))]
+
+
+def lead_sentence(start: Start, epoch: Epoch | None) -> str:
+    """Who is first from how many images on, by medians; what is not known for certain is said."""
+    first, *rest = start.ahead
+    parts = [f"{start.load.label}: {first[0].name} is first {'from the start' if rest else 'whatever their number'}"]
+    before = first[0]
+    for one, images in rest:
+        epochs = f" ({text.significant(images / epoch.size, 2)} epochs of {epoch.dataset})" if epoch else ""
+        unsure = breakeven(one.costs, before.costs).kind == "undecided"
+        doubt = ", if at all: their rates are not told apart" if unsure else ""
+        parts.append(f"{one.name} from {text.significant(images)} images on{epochs}{doubt}")
+        before = one
+    return "; ".join(parts) + "."
+
+
+def _meets(meeting: Meeting, epoch: Epoch | None) -> str:
+    found = meeting.found
+    if found.kind in ("always", "never", "undecided"):
+        return {"always": "from the start", "never": "never", "undecided": "undecided"}[found.kind]
+    images, epochs = found.images, ""
+    if images.low == 0 and found.kind == "overtakes":
+        if epoch:
+            epochs = f" ({text.significant(images.high / epoch.size, 2)} epochs of {epoch.dataset})"
+        return f"within {text.significant(images.high)} images{epochs}"
+    if epoch:
+        epochs = f" ({text.significant(images.value / epoch.size, 2)} epochs of {epoch.dataset})"
+    word = "after" if found.kind == "overtakes" else "only until"
+    return f"{word} {text.quantity(images)} images{epochs}"
+
+
+def steady_findings(loads: Sequence[Workload]) -> list[Finding]:
+    """Who came to no steady state, and so to no rank."""
+    parts = []
+    for load in loads:
+        names = [s.contestant.name for s in load.standings if s.contestant.steady in NEVER_STEADY]
+        parts += [f"{load.label}: {text.listing(names)}"] if names else []
+    if not parts:
+        return []
+    headline = "Not every contestant came to a steady state: those that did not are shown, not ranked"
+    return [Finding("Steadiness", headline, "; ".join(parts))]
+
+
 # -- quality -------------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +258,26 @@ def quality_findings(found: Quality) -> list[Finding]:
     if worse and len(shared) > 1:
         detail += f"; worse than the noisy input under {text.listing(worse[:3])}{' and others' if worse[3:] else ''}"
     return [Finding("Quality", headline, f"{detail} ({over}; {basis})")]
+
+
+def reach_findings(found: Race | None) -> list[Finding]:
+    """Who is first at the last target, counted from nothing."""
+    first = found.winner if found else None
+    if found is None or first is None or len(found.attempts) < 2:
+        return []
+    target, time = found.targets[-1], first.expected[-1]
+    assert time is not None  # of a winner
+    epochs = text.count(round(first.reaches[-1].typical_epochs or 0), "epoch")
+    ends = f" [{text.seconds(time.low)}, {text.seconds(time.high)}]" if time.known else ""
+    headline = (
+        f"From a cold start, {first.contestant.name} with {first.network} is first at {target} dB, "
+        f"after {text.seconds(time.value)}{ends}"
+    )
+    late = sum(attempt.expected[-1] is None for attempt in found.attempts)
+    detail = f"{epochs}, {found.condition}"
+    if late:
+        detail += f"; {late} of {len(found.attempts)} timed contestants do not reach it in the epochs they were given"
+    return [Finding("Time to PSNR", headline, detail)]
 
 
 def _images(found: Quality) -> str:

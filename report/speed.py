@@ -9,26 +9,37 @@ from typing import Any
 
 from report.certification import Certification
 from report.naming import backend_key, configuration_label, describe, natural_key, varying
+from results.breakeven import COLD_COSTS, Cost, costs
 from results.loading import Run
 from results.rates import rate
 from results.schema import Record
-from results.statistics import Interval, mean_interval, paired_ratio, shared_ranks
+from results.statistics import Interval, compare_ratio, mean_interval, paired_ratio, shared_ranks
 
 RATE = "train_samples_per_second"
 UNSTEADY = 1.5
 """An interval whose ends are this factor apart says that rounds were few or the machine was busy with other things."""
-COLD_COSTS = ("import_seconds", "build_seconds", "staging_seconds", "first_step_seconds")
+MARGIN = 0.03
+"""Rates that are within 3 % of each other, and measurably so, make no difference to anybody: the same margin by which
+``daebench compare`` judges by default."""
+NEVER_STEADY = {
+    "no_steady_state": "no steady state",
+    "inconsistent": "its processes do not settle alike",
+}
+"""Kinds of a contestant's series after which its rate is no property of the contestant; shown, not ranked (Barrett et
+al. 2017, "Virtual machine warmup blows hot and cold")."""
 _SETTING = ("optimizer", "learning_rate", "batch_size", "device", "precision", "threads", "height", "width", "channels")
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One backend and track in a workload.  ``rounds``: its training rate (images/s) by round."""
+    """One backend and track in a workload.  ``rounds``: its training rate (images/s) by round; ``costs``: what its
+    processes paid, by round as well."""
 
     backend: str
     track: str
     record: Record
     rounds: dict[int, float]
+    costs: dict[int, Cost]
     doubt: str | None
     """Why it is not ranked although it ran; None if it is."""
 
@@ -43,6 +54,12 @@ class Contestant:
         return Interval(metrics.get(name, math.nan), *ends)
 
     @property
+    def steady(self) -> str | None:
+        """What its training series is ("flat", "warmup", ...); None where nobody looked."""
+        kind = (self.record.get("steady") or {}).get("train")
+        return str(kind) if kind else None
+
+    @property
     def cold_seconds(self) -> float:
         """Import, build, staging and first step together, s."""
         return sum(value for name in COLD_COSTS if math.isfinite(value := self.metric(name).value))
@@ -50,11 +67,15 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Standing:
-    """A contestant's place.  ``rank`` is None where it is not ranked; ``share``: its rate relative to the fastest's."""
+    """A contestant's place.  ``rank`` is None where it is not ranked; ``share``: its rate relative to the fastest's.
+
+    ``same``: it makes no measurable difference from the fastest, whose rate it has within :data:`MARGIN` for certain.
+    Another one that shares a rank is merely not told apart: more rounds might."""
 
     contestant: Contestant
     rank: int | None
     share: Interval
+    same: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +96,15 @@ class Workload:
     @property
     def leaders(self) -> list[Standing]:
         return [standing for standing in self.standings if standing.rank == 1]
+
+    @property
+    def warnings(self) -> list[tuple[str, list[str]]]:
+        """(what, whose): what the records of this session warn of, with the contestants that do."""
+        found: dict[str, list[str]] = {}
+        for standing in self.standings:
+            for said in standing.contestant.record.get("warnings", []):
+                found.setdefault(str(said), []).append(standing.contestant.name)
+        return sorted(found.items())
 
     @property
     def rounds(self) -> int:
@@ -128,6 +158,12 @@ def ratio_of(a: Contestant, b: Contestant) -> Interval:
     return paired_ratio([a.rounds[number] for number in common], [b.rounds[number] for number in common])
 
 
+def _same(a: Contestant, b: Contestant) -> bool:
+    common = sorted(a.rounds.keys() & b.rounds.keys())
+    logs = [math.log(a.rounds[number] / b.rounds[number]) for number in common]
+    return len(logs) > 1 and compare_ratio(logs, MARGIN) == "equivalent"
+
+
 def _adopt_failures(groups: dict[tuple[Any, ...], list[Record]]) -> None:
     """A contestant that never started has no session: it belongs to the one that measured the same workload."""
     for key in [key for key in groups if not key[1]]:
@@ -142,7 +178,10 @@ def _contestant(record: Record, proof: Certification) -> Contestant:
         if found := rate(entry, "train"):
             rounds[int(entry["round"])] = found
     cell = record["cell"]
-    return Contestant(cell["backend"], cell["track"], record, rounds, proof.doubt(record))
+    unsteady = NEVER_STEADY.get((record.get("steady") or {}).get("train"))
+    doubts = [doubt for doubt in (proof.doubt(record), unsteady) if doubt]
+    paid = costs(record["samples"]["rounds"])
+    return Contestant(cell["backend"], cell["track"], record, rounds, paid, "; ".join(doubts) or None)
 
 
 def _standings(contestants: list[Contestant]) -> tuple[Standing, ...]:
@@ -156,7 +195,8 @@ def _standings(contestants: list[Contestant]) -> tuple[Standing, ...]:
         share = Interval(math.nan, math.nan, math.nan)
         if leader is not None:
             share = Interval(1.0, 1.0, 1.0) if one is leader else ratio_of(one, leader)
-        standings.append(Standing(one, ranks.get(one.name), share))
+        same = leader is not None and one is not leader and one.name in ranks and _same(one, leader)
+        standings.append(Standing(one, ranks.get(one.name), share, same))
 
     def order(standing: Standing) -> tuple[Any, ...]:
         one = standing.contestant

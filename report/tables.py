@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from report import text
 from report.certification import Certification, worst_ratio
 from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe, varying
 from report.quality import Quality, difference, gap
-from report.speed import COLD_COSTS, RATE, Contestant, Workload
+from report.speed import RATE
 from report.tradeoff import Point
 from results.loading import Run
 from results.schema import Record
@@ -52,68 +51,6 @@ class Table:
 def printable(value: object) -> str:
     """Text of a record without terminal colours and control characters."""
     return _CONTROL.sub("", _ANSI.sub("", str(value)))
-
-
-def speed_table(load: Workload) -> Table:
-    """Ranks, rates, latency; those that are not ranked, and those that did not finish, below."""
-    rows, kinds = [], []
-    for standing in load.standings:
-        one = standing.contestant
-        inference, latency = one.metric("inference_samples_per_second"), one.metric("latency_seconds")
-        rank = str(standing.rank) if standing.rank else "–"
-        if standing.rank and sum(other.rank == standing.rank for other in load.ranked) > 1:
-            rank += "="
-        first = standing.share.value == 1.0 and standing.share.low == 1.0
-        share = "fastest" if first else text.ratio(standing.share) if math.isfinite(standing.share.value) else "–"
-        rows.append(
-            [
-                Cell(rank, kind="rank"),
-                Cell(one.backend, _track_and_doubt(one), kind="name"),
-                Cell(*_split(text.quantity(one.metric(RATE)))),
-                Cell(*_split(share)),
-                Cell(*_split(text.quantity(inference))),
-                Cell(*_milliseconds(latency.value, latency.low, latency.high)),
-                Cell(*_milliseconds(one.metric("latency_p95_seconds").value)),
-                Cell(text.significant(one.metric("train_gflops").value)),
-                Cell(str(len(one.rounds))),
-            ]
-        )
-        kinds.append("leader" if standing.rank == 1 else "" if standing.rank else "unranked")
-    for record in load.failed:
-        cell = record["cell"]
-        reason = f"{cell['track']}; {record['status'].replace('_', ' ')}: {printable(record['reason'])[:200]}"
-        blank = [Cell("–") for _ in range(7)]
-        rows.append([Cell("–", kind="rank"), Cell(cell["backend"], reason, kind="name"), *blank])
-        kinds.append("unranked")
-    return Table(
-        load.setting,
-        [
-            "rank", "backend, track", "training, images/s", "× fastest", "inference, images/s", "latency, ms",
-            "p95, ms", "GFLOP/s", "n",
-        ],
-        rows,
-        frozenset(range(2, 9)),
-        kinds,
-    )  # fmt: skip
-
-
-def cold_table(load: Workload) -> Table:
-    """Cold costs and memory of each contestant, cheapest start first."""
-    rows = []
-    for standing in sorted(load.standings, key=lambda standing: standing.contestant.cold_seconds):
-        one = standing.contestant
-        memory, device = one.metric("peak_memory_bytes"), one.metric("peak_device_bytes")
-        rows.append(
-            [
-                Cell(one.backend, one.track, kind="name"),
-                *(Cell(text.seconds(one.metric(name).value)) for name in COLD_COSTS),
-                Cell(text.seconds(one.cold_seconds)),
-                Cell(text.bytes_(memory.value)),
-                Cell(text.bytes_(device.value)),
-            ]
-        )
-    titles = ["import", "build", "staging", "first step", "together", "peak memory", "on device"]
-    return Table(load.setting, ["backend, track", *titles], rows, frozenset(range(1, 8)))
 
 
 def quality_table(found: Quality) -> Table:
@@ -165,7 +102,7 @@ def standings_table(found: Quality) -> Table:
                 Cell(str(architecture), describe(axes, found.configuration_axes[len(CONFIGURATION) :]), kind="name"),
                 Cell(f"{latent}"),
                 Cell(LOSS_NAMES.get(loss, str(loss))),
-                Cell(*_split(text.decibels(standing.gain))),
+                Cell(*split(text.decibels(standing.gain))),
                 Cell(text.fixed(sum(known) / len(known), 3) if known else "–"),
                 Cell(str(len(standing.by_seed))),
             ]
@@ -181,7 +118,7 @@ def agreement_table(found: Quality) -> Table:
     rows = [
         [
             Cell(f"{one.a}", f"minus {one.b}", kind="name"),
-            Cell(*_split(text.decibels(one.difference))),
+            Cell(*split(text.decibels(one.difference))),
             Cell(f"{text.signed(one.largest, 3)} dB"),
             Cell(str(one.count)),
         ]
@@ -373,22 +310,10 @@ def _headline(record: Record) -> str:
     return f"worst {text.significant(ratio, 2)} of its tolerance" if ratio is not None else ""
 
 
-def _track_and_doubt(one: Contestant) -> str:
-    return f"{one.track}; not ranked: {one.doubt}" if one.doubt else one.track
-
-
-def _split(value: str) -> tuple[str, str]:
+def split(value: str) -> tuple[str, str]:
     """The figure, and its interval to stand below it."""
     figure, bracket, rest = value.partition(" [")
     return figure, f"[{rest}" if bracket else ""
-
-
-def _milliseconds(value: float, low: float = math.nan, high: float = math.nan) -> tuple[str, str]:
-    if not math.isfinite(value):
-        return "–", ""
-    known = math.isfinite(low) and math.isfinite(high)
-    note = f"[{text.significant(low * 1e3)}, {text.significant(high * 1e3)}]" if known else ""
-    return text.significant(value * 1e3), note
 
 
 def _scientific(value: float | None) -> str:

@@ -81,23 +81,23 @@ def frontier(run: Run, loads: Sequence[Workload]) -> tuple[list[Point], str]:
     for record in trials:
         cell = record["cell"]
         condition = (*(cell.get(name) for name in axes), cell["seed"])
-        gains[_link(cell)][condition].append(record["metrics"]["psnr_gain"])
-        tracks[_link(cell)].add(cell["track"])
+        gains[link(cell)][condition].append(record["metrics"]["psnr_gain"])
+        tracks[link(cell)].add(cell["track"])
     timed = [
         (load, standing.contestant)
         for load in loads
         for standing in load.ranked
-        if _link(_cell(standing.contestant)) in gains
+        if link(cell_of(standing.contestant)) in gains
     ]
     if not timed:
         return [], ""
-    shared = set.intersection(*(set(gains[_link(_cell(one))]) for _, one in timed))
+    shared = set.intersection(*(set(gains[link(cell_of(one))]) for _, one in timed))
     if not shared:
         return [], ""
-    differing = varying([_cell(one) for _, one in timed], ("device", "precision", "threads"))
+    differing = varying([cell_of(one) for _, one in timed], ("device", "precision", "threads"))
     rows = []
     for load, one in timed:
-        found = gains[_link(_cell(one))]
+        found = gains[link(cell_of(one))]
         gain = math.fsum(math.fsum(found[key]) / len(found[key]) for key in shared) / len(shared)
         rows.append((load, one, one.metric(RATE).value, gain))
     ranks = {id(standing.contestant): standing.rank for load in loads for standing in load.ranked}
@@ -107,8 +107,8 @@ def frontier(run: Run, loads: Sequence[Workload]) -> tuple[list[Point], str]:
             r > rate and g > gain - SAME_GAIN and not (other is load and ranks[id(o)] == ranks[id(one)])
             for other, o, r, g in rows
         )
-        name = f"{who(_cell(one), ('backend', *differing))} {one.track}"
-        own = one.track in tracks[_link(_cell(one))]
+        name = f"{who(cell_of(one), ('backend', *differing))} {one.track}"
+        own = one.track in tracks[link(cell_of(one))]
         points.append(Point(name, one.backend, one.track, load.label, rate, gain, not beaten, own))
     return sorted(points, key=lambda point: (-point.gain, -point.rate)), _basis(shared, axes)
 
@@ -189,15 +189,17 @@ def _timing_of(cell: dict[str, Any], loads: Sequence[Workload]) -> Contestant | 
     """The contestant of a timing session that trains as this trial did, or None."""
     for load in loads:
         one = load.find(cell["backend"], cell["track"])
-        if one is not None and one.rounds and _link(_cell(one)) == _link(cell):
+        if one is not None and one.rounds and link(cell_of(one)) == link(cell):
             return one
     return None
 
 
-def _link(cell: dict[str, Any]) -> tuple[Any, ...]:
+def link(cell: dict[str, Any]) -> tuple[Any, ...]:
+    """What a trial and a timing of one thing have in common; the backend comes first."""
     return (cell["backend"], *(cell[name] for name in CONFIGURATION), *(cell.get(name) for name in SHARED))
 
 
-def _cell(one: Contestant) -> dict[str, Any]:
+def cell_of(one: Contestant) -> dict[str, Any]:
+    """Its axes."""
     cell: dict[str, Any] = one.record["cell"]
     return cell

@@ -17,8 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from results.breakeven import cost
 from results.rates import call_overhead
 from results.statistics import Interval, median_interval
@@ -45,14 +43,14 @@ class Reach:
 
     @property
     def typical_epochs(self) -> float | None:
-        """Median over all seeds, those that did not pass counted as later than all that did; None if it did not."""
-        return _median_with_failures(self.epochs, self.seeds) if self.reached else None
+        """The epoch by which more than half of all seeds had passed (of two seeds the later); None if they did not."""
+        return self.epochs[self.seeds // 2] if self.reached else None
 
     @property
     def typical_seconds(self) -> float | None:
         """The same of the trials' clocks."""
         known = len(self.seconds) == len(self.epochs)
-        return _median_with_failures(self.seconds, self.seeds) if self.reached and known else None
+        return self.seconds[self.seeds // 2] if self.reached and known else None
 
 
 def first_passing(curve: Curve, target: float) -> Mapping[str, Any] | None:
@@ -98,7 +96,3 @@ def expected_seconds(rounds: Iterable[Mapping[str, Any]], epochs: float, images:
         if one is not None:
             found.append(one.seconds(epochs * images) + epochs * (call_overhead(entry, "train") or 0.0))
     return median_interval(found) if found else None
-
-
-def _median_with_failures(values: Sequence[float], count: int) -> float:
-    return float(np.sort([*values, *[math.inf] * (count - len(values))])[(count - 1) // 2])

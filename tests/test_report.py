@@ -77,7 +77,10 @@ class Elements(HTMLParser):
 def test_the_fastest_are_named_with_the_ratio_to_the_next(run: Run) -> None:
     conv, dense = (found for found in sentences.findings(analyse(run)) if found.topic == "Speed")
     # The fake run draws both from the same rate up to 0.6 %, with 0.8 % noise in each of 5 rounds: a tie.
-    assert "keras[tensorflow] tuned and torch tuned train fastest and can not be told apart" in conv.sentence
+    # That tie is known to within 2.5 %, less than what would matter.
+    assert "keras[tensorflow] tuned and torch tuned train fastest without a measurable difference (within 3 %)" in (
+        conv.sentence
+    )
     assert re.search(
         r"dense: keras\[tensorflow\] tuned trains fastest, 1\.0\d+ \[1\.\d+, 1\.\d+\] times .* keras\[jax\]",
         dense.sentence,
@@ -301,7 +304,7 @@ def test_embedded_scripts_can_not_end_early() -> None:
 
 def test_every_chart_has_a_still_picture_and_a_description(html: str, run: Run) -> None:
     charts = make_page(run).charts()
-    assert len(charts) == 11
+    assert len(charts) == 15
     assert len({chart.name for chart in charts}) == len(charts)
     for chart in charts:
         figure = html.split(f'id="chart-{chart.name}"')[1].split("</figure>")[0]

@@ -44,6 +44,10 @@ def test_seeds_that_did_not_pass_count_as_later_than_those_that_did() -> None:
     assert not reach([], 17).reached
 
 
+def test_of_two_seeds_the_later_counts() -> None:
+    assert reach([curve(17.2), curve(15.0, 17.1)], 17).typical_epochs == 2
+
+
 def test_a_trial_without_a_clock_has_epochs_alone() -> None:
     found = reach([curve(17.2, seconds=None)], 17)
     assert (found.typical_epochs, found.typical_seconds) == (1, None)

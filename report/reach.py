@@ -1,0 +1,125 @@
+"""Time to PSNR: how long each timed contestant trains, from nothing, until the validation PSNR passes a target."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from report.naming import TRAINING, configuration_label, describe, natural_key, varying
+from report.quality import condition_axes
+from report.speed import Contestant, Workload
+from report.tradeoff import cell_of, link
+from results.loading import Run
+from results.schema import Record
+from results.statistics import Interval
+from results.targets import Reach, expected_seconds, highest, reach, whole_targets
+
+Condition = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One contestant.  ``reaches`` and ``expected`` (s) by target; ``own``: the curve is of this backend and track,
+    so that the trial's clock is this contestant's; ``best``: the highest PSNR of the curve, dB; ``epochs``: its length.
+    """
+
+    contestant: Contestant
+    network: str
+    reaches: tuple[Reach, ...]
+    expected: tuple[Interval | None, ...]
+    own: bool
+    best: float
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Race:
+    """All contestants under the one condition that most of them were trained on."""
+
+    condition: str
+    images: int
+    targets: tuple[int, ...]
+    """dB, ascending: the last whole dB that all reach, and the last that the best reaches."""
+    attempts: tuple[Attempt, ...]
+    """The first to the last target first; those that do not reach it by the time to the one before."""
+
+    @property
+    def winner(self) -> Attempt | None:
+        """The first to the last target."""
+        return self.attempts[0] if self.attempts and self.attempts[0].expected[-1] is not None else None
+
+
+def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = frozenset()) -> Race | None:
+    """None without ranked contestants whose network has learning curves.  Trials in ``distrusted`` (ids) are of
+    backends that compute something else."""
+    trials = [
+        record
+        for record in run.of("trial", "ok")
+        if record.get("curve") and record["cell"]["train"] and record["id"] not in distrusted
+    ]
+    timed = [standing.contestant for load in loads for standing in load.ranked]
+    if not trials or not timed:
+        return None
+    axes = [name for name in condition_axes(trials[0]["cell"]) if name not in TRAINING]
+    groups: dict[Condition, list[Record]] = defaultdict(list)
+    for record in trials:
+        groups[tuple(record["cell"].get(name) for name in axes)].append(record)
+    best: tuple[int, int, Condition] | None = None
+    for condition in sorted(groups, key=lambda key: [natural_key(part) for part in key]):
+        covered = [found for one in timed if (found := _curves(one, groups[condition]))]
+        worth = (len(covered), sum(map(len, covered)))
+        if covered and (best is None or worth > best[:2]):
+            best = (*worth, condition)
+    if best is None:
+        return None
+    group = groups[best[2]]
+    cell = group[0]["cell"]
+    label_axes = varying((record["cell"] for record in trials), [name for name in axes if name != "corruption"])
+    title = ", ".join(filter(None, [f"{cell['dataset']}, {cell['corruption']}", describe(cell, label_axes)]))
+    return _race(title, cell["train"], [(one, found) for one in timed if (found := _curves(one, group))])
+
+
+def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record]]]) -> Race:
+    targets = whole_targets([record["curve"] for record in found] for _, found in timed)
+    attempts = []
+    for one, found in timed:
+        curves = [record["curve"] for record in found]
+        reaches = tuple(reach(curves, target) for target in targets)
+        rounds = one.record["samples"]["rounds"]
+        expected = tuple(
+            None if each.typical_epochs is None else expected_seconds(rounds, each.typical_epochs, images)
+            for each in reaches
+        )
+        own = (found[0]["cell"]["backend"], found[0]["cell"]["track"]) == (one.backend, one.track)
+        network = configuration_label(cell_of(one))
+        length = max(len(curve) for curve in curves)
+        attempts.append(Attempt(one, network, reaches, expected, own, highest(curves) or math.nan, length))
+
+    def order(attempt: Attempt) -> tuple[Any, ...]:
+        ends = [math.inf if time is None else time.value for time in reversed(attempt.expected)]
+        return (*ends, attempt.network, attempt.contestant.name)
+
+    return Race(title, images, targets, tuple(sorted(attempts, key=order)))
+
+
+def _curves(one: Contestant, trials: Sequence[Record]) -> list[Record]:
+    """Trials, one for each seed, whose curves are this contestant's: its own, or its backend's other track's, or else
+    those of one other backend that trains the same network the same way.  Of several lengths the longest."""
+    wanted = link(cell_of(one))
+    same = [record for record in trials if link(record["cell"])[1:] == wanted[1:]]
+    if not same:
+        return []
+
+    def whose(record: Record) -> tuple[bool, bool, str, str]:
+        cell = record["cell"]
+        foreign = cell["backend"] != one.backend
+        return (foreign, foreign or cell["track"] != one.track, cell["backend"], cell["track"])
+
+    first = min(map(whose, same))
+    chosen = [record for record in same if whose(record) == first]
+    longest = max(record["cell"]["epochs"] for record in chosen)
+    by_seed = {record["cell"]["seed"]: record for record in chosen if record["cell"]["epochs"] == longest}
+    return [by_seed[seed] for seed in sorted(by_seed)]
