@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,25 @@ _OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 
+ROOT = Path(__file__).resolve().parent.parent
+"""Where our own packages lie."""
+
 _numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a worker runs: this interpreter and these sources, unless a comparison says otherwise.
+
+    ``variables``: the environment that the backend's adapter wants; None: it is asked here.
+    """
+
+    python: str = sys.executable
+    root: Path = ROOT
+    variables: Mapping[str, str] | None = None
+
+
+OURS = Program()
 
 
 class WorkerFailure(Exception):
@@ -66,7 +85,9 @@ class Worker:
     Its stderr, with all that frameworks print, goes to a file of its own in ``logs``.
     """
 
-    def __init__(self, backend: str, setting: Setting, cpus: Sequence[int], logs: Path) -> None:
+    def __init__(
+        self, backend: str, setting: Setting, cpus: Sequence[int], logs: Path, program: Program = OURS
+    ) -> None:
         self.backend = backend
         self.setting = setting
         logs.mkdir(parents=True, exist_ok=True)
@@ -74,7 +95,7 @@ class Worker:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", backend).strip("-")
         self.log = logs / f"{stamp}-{os.getpid()}-{next(_numbers):03}-{slug}.log"
         command = [
-            *(sys.executable, "-m", "bench.worker", "--backend", backend),
+            *(program.python, "-m", "bench.worker", "--backend", backend),
             *("--device", setting.device, "--precision", setting.precision, "--threads", str(setting.threads)),
             *("--cpus", ",".join(map(str, cpus))),
         ]
@@ -84,7 +105,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=_environment(backend, setting),
+                env=_environment(backend, setting, program),
                 # Ctrl-C is the supervisor's to handle, and what a framework starts (compilers) dies with its worker.
                 start_new_session=True,
             )
@@ -234,15 +255,16 @@ def distinct_cores() -> list[int]:
     return first + second
 
 
-def _environment(backend: str, setting: Setting) -> dict[str, str]:
+def _environment(backend: str, setting: Setting, program: Program) -> dict[str, str]:
     variables = dict(os.environ)
     # A package `bench` in the user's folder must not stand in for ours (Python 3.11 and later heed this).
     variables["PYTHONSAFEPATH"] = "1"
-    ours = str(Path(__file__).resolve().parent.parent)
-    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, variables.get("PYTHONPATH"))))
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(program.root), variables.get("PYTHONPATH"))))
     # A segmentation fault then leaves a traceback.
     variables["PYTHONFAULTHANDLER"] = "1"
-    if backend != REFERENCE:
+    if program.variables is not None:
+        variables |= program.variables
+    elif backend != REFERENCE:
         variables |= adapter_class(backend).environment(setting)
     return variables
 

@@ -14,6 +14,7 @@ of each look (Jennison & Turnbull 2000, "Group sequential methods", section 4.4)
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -44,7 +45,7 @@ def nominal_levels(alpha: float, rounds: Sequence[int], fractions: Sequence[floa
     """
     if len(rounds) != len(fractions):
         raise ValueError(f"looks need rounds and fractions in pairs; got {len(rounds)} and {len(fractions)}")
-    if any(later <= earlier for earlier, later in zip(rounds, rounds[1:], strict=False)) or min(rounds, default=1) < 1:
+    if any(later <= earlier for earlier, later in itertools.pairwise(rounds)) or min(rounds, default=1) < 1:
         raise ValueError(f"rounds must rise from look to look, from 1 at least; got {list(rounds)}")
     return list(_levels(alpha, tuple(rounds), tuple(fractions)))
 

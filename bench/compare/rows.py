@@ -1,0 +1,165 @@
+"""From what a live comparison measured to rows, and to the words in which it is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.cells import TrialCell
+from bench.compare.pairs import Duel, Key
+from bench.compare.sides import Runner, SideSpec
+from bench.progress import duration
+from results.comparison import Row, Side
+from results.statistics import Interval
+from results.verdicts import SequentialJudge, Verdict, judge
+
+_SHORT_COMMIT = 10
+
+
+def log_margin(margin: float) -> float:
+    """A share by which costs may rise, on the scale on which they are judged."""
+    return math.log1p(margin)
+
+
+def speed_row(duel: Duel, key: Key, verdict: Verdict | None, margin: float, round_seconds: float, label: str) -> Row:
+    """The row of one cell and kind; ``round_seconds``: how long a round of the whole session took."""
+    place, kind = key
+    measured = duel.measured[key]
+    found = verdict or _unjudged(measured.changes)
+    more = None
+    if found.outcome == "inconclusive" and found.more_rounds is not None:
+        more = found.more_rounds * round_seconds
+    return Row(
+        label=f"{label}, {kind}",
+        cell=duel.pairing.head[place].axes(),
+        metric=kind,
+        unit="ratio",
+        outcome=found.outcome,
+        base=measured.level("base", kind),
+        head=measured.level("head", kind),
+        change=_as_share(found.change) if measured.changes else None,
+        margin=margin,
+        detectable=_finite(math.expm1(min(found.detectable, 700.0))) if math.isfinite(found.detectable) else None,
+        more_seconds=more,
+        rounds=len(measured.changes),
+        reason=_why(found, margin, f"{100 * margin:g} %"),
+        samples={"rounds": measured.rounds},
+    )
+
+
+def quality_row(cell: TrialCell, result: dict[str, Any], margin: float, alpha: float, label: str) -> Row:
+    """The row of one trial; the test is made once, after all seeds."""
+    changes = result["changes"]
+    found = judge(changes, margin, alpha, alpha)
+    reason = _why(found, margin, f"{margin:g} dB")
+    if result["identical"]:
+        reason = "equal to the last digit at the first seed"
+    return Row(
+        label=f"{label}, psnr",
+        cell=cell.axes(),
+        metric="psnr",
+        unit="dB",
+        outcome=found.outcome,
+        base=float(np.mean(result["base"])),
+        head=float(np.mean(result["head"])),
+        change=_known(found.change),
+        margin=margin,
+        detectable=_finite(found.detectable),
+        rounds=len(changes),
+        reason=reason,
+        samples={"base": result["base"], "head": result["head"]},
+    )
+
+
+def _unjudged(changes: Sequence[float]) -> Verdict:
+    mean = float(np.mean(changes)) if changes else math.nan
+    return Verdict("inconclusive", Interval(mean, math.nan, math.nan), math.inf, None, 1.0)
+
+
+def _as_share(change: Interval) -> Interval:
+    return _known(Interval(*(math.expm1(min(x, 700.0)) for x in (change.value, change.low, change.high))))
+
+
+def _known(change: Interval) -> Interval:
+    """An end that lies at infinity is not known."""
+    if math.isfinite(change.low) and math.isfinite(change.high):
+        return change
+    return Interval(change.value, math.nan, math.nan)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _why(verdict: Verdict, margin: float, words: str) -> str:
+    if verdict.outcome == "inconclusive":
+        return f"rounds scatter too much to tell {words} from nothing in this time"
+    if verdict.outcome == "pass" and verdict.change.low > 0:
+        return f"measurably worse, but by less than {words}"
+    return ""
+
+
+def sentence(row: Row) -> str:
+    """One line about a row that has been judged."""
+    change = "" if row.change is None else f": {_signed(row)}"
+    return f"{row.label}{change}  {row.outcome}" + (f" ({row.reason})" if row.reason else "")
+
+
+def _signed(row: Row) -> str:
+    assert row.change is not None
+    if row.unit == "dB":
+        return f"{-row.change.value:+.3f} dB"
+    return f"{100 * row.change.value:+.2f} % time"
+
+
+def round_line(
+    number: int, keys: Sequence[tuple[Duel, Key]], judge_: SequentialJudge, spent: float, limit: float
+) -> str:
+    """What a round has brought: how many are decided, and the widest of what is not."""
+    counts = f"{len(judge_.decided)} of {len(keys)} decided"
+    parts = []
+    for index, (duel, key) in enumerate(keys):
+        changes = duel.measured[key].changes
+        if index not in judge_.decided and changes:
+            parts.append(f"{100 * math.expm1(float(np.mean(changes))):+.1f} %")
+    waiting = f"; head takes so much more time in the others: {', '.join(parts)}" if parts else ""
+    return f"round {number}: {counts}{waiting}; {duration(spent)} of at most {duration(limit)}"
+
+
+def side_labels(base: SideSpec, head: SideSpec, sides: Sequence[Runner]) -> tuple[str, str]:
+    """What people call the sides: by what was said of them."""
+    return _side_label(base, sides[0]), _side_label(head, sides[1])
+
+
+def _side_label(spec: SideSpec, side: Runner) -> str:
+    words = []
+    if spec.rev is not None:
+        words.append(f"{spec.rev} ({(side.revision or '')[:_SHORT_COMMIT]})" if spec.rev != side.revision else spec.rev)
+    if spec.backend is not None:
+        words.append(spec.backend)
+    if spec.python is not None:
+        words.append(spec.python)
+    return ", ".join(words) or "the working tree"
+
+
+def differences(base: Side, head: Side) -> list[str]:
+    """One sentence each: other versions, another revision, a dirty tree."""
+    found = []
+    for name in ("python", "interpreter", "backend"):
+        if base.facts.get(name) != head.facts.get(name):
+            found.append(f"{name}: {base.facts.get(name)} → {head.facts.get(name)}")
+    versions = [side.facts.get("versions", {}) for side in (base, head)]
+    for package in sorted({*versions[0], *versions[1]}):
+        old, new = (side.get(package, "none") for side in versions)
+        if old != new:
+            found.append(f"{package}: {old} → {new}")
+    revisions = [str(side.facts.get("revision", "none"))[:_SHORT_COMMIT] for side in (base, head)]
+    if revisions[0] != revisions[1]:
+        found.append(f"revision of the suite: {revisions[0]} → {revisions[1]}")
+    for name, side in zip(("base", "head"), (base, head), strict=True):
+        if side.facts.get("dirty"):
+            found.append(f"the {name} was measured from a dirty tree: its revision does not say all")
+    return found
