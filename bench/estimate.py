@@ -6,11 +6,23 @@ One core of a server processor of 2023 is behind every constant; another machine
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from bench import datasets
+from bench.energy import WINDOW_SECONDS, EnergyUnavailable, find_meter
+from bench.sessions import RESIZED_BLOCKS
+from bench.timing import (
+    RESIZED_BATCHES,
+    SETTLE_BATCHES,
+    SETTLE_LIMIT,
+    SETTLE_OVERHEADS,
+    SETTLE_SHARE,
+    SHORT_BATCHES,
+    SHORT_CALLS,
+    staged_samples,
+)
 from implementations import catalog
 from implementations.architecture import Conv2DTranspose
 
@@ -65,6 +77,10 @@ TEST_IMAGES = 10_000
 """Sizes of a data set that is used in full, if nothing else is known: those of MNIST."""
 WARMUP_BLOCKS = 3
 LATENCY_SECONDS = 0.5
+AUDIT_SECONDS = 2.5
+"""Of one contestant, once a session."""
+FIT_CALL = 0.1
+"""Seconds that a call of `fit` costs at least, on the idiomatic track of Keras."""
 REPORT = 4.0
 
 
@@ -154,7 +170,6 @@ def trial_seconds(cell: TrialCell) -> float:
 
 def certificate_seconds(cell: CertificateCell) -> float:
     """Seconds of one certificate, its framework being there already."""
-    """Seconds of one certificate, in a process that is there."""
     arithmetic = 4 * CERTIFICATE_STEPS * cell.batch_size * _of(cell)[1] / _rate(cell)[0]
     return CERTIFICATE.get(cell.backend, OTHER_SECONDS) + arithmetic
 
@@ -168,5 +183,37 @@ def session_seconds(session: Session) -> float:
         regions = 1 + session.inference
         block = max(session.block_seconds, training_seconds(cell, cell.batch_size))
         seconds += COMPILE.get(cell.backend, OTHER_SECONDS) + regions * (session.blocks + WARMUP_BLOCKS) * block
-        seconds += LATENCY_SECONDS * session.latency
-    return session.rounds * (starts + seconds)
+        seconds += LATENCY_SECONDS * session.latency + _settle_seconds(session, cell)
+        seconds += sum(_resized_seconds(session, cell, size) for size in session.inference_batches)
+        seconds += WINDOW_SECONDS * (session.energy and _counts_energy(cell.device))
+    return session.rounds * (starts + seconds) + AUDIT_SECONDS * len(processes) * session.audit
+
+
+def _settle_seconds(session: Session, cell: Cell) -> float:
+    samples = staged_samples(
+        cell.make_architecture(), cell.batch_size, cell.device, cell.threads, session.block_seconds
+    )
+    call = FIT_CALL * (cell.backend.startswith("keras") and cell.track == "idiomatic")
+    short = training_seconds(cell, max(samples // SETTLE_SHARE, SETTLE_BATCHES * cell.batch_size)) + call
+    # Against the cost of a call the blocks are made longer.
+    block = max(short, SETTLE_OVERHEADS * call)
+    return min(session.settle_blocks * block, session.settle_blocks * SETTLE_LIMIT * session.block_seconds + block)
+
+
+def _resized_seconds(session: Session, cell: Cell, size: int) -> float:
+    """A new network, its first call, short calls of two batches, and blocks of a pass or more."""
+    if size == cell.batch_size or not session.inference:
+        return 0.0
+    batch = inference_seconds(replace(cell, batch_size=size), size)
+    calls = RESIZED_BATCHES[0] + SHORT_BATCHES * (SHORT_CALLS + 1)
+    blocks = RESIZED_BLOCKS * max(session.block_seconds, RESIZED_BATCHES[0] * batch)
+    return COMPILE.get(cell.backend, OTHER_SECONDS) / 2 + calls * batch + blocks
+
+
+@cache
+def _counts_energy(device: str) -> bool:
+    try:
+        find_meter(device)
+    except EnergyUnavailable:
+        return False
+    return True
