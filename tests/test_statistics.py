@@ -1,4 +1,5 @@
-"""Intervals cover what they claim to cover, ties share ranks, warm-up is found where it is and only there."""
+"""Intervals cover what they claim to (more in test_coverage.py), differences are shown or not, ties share ranks, and
+warm-up is found where it is and only there."""
 
 import math
 
@@ -7,9 +8,17 @@ import pytest
 
 from results import statistics
 from results.statistics import (
+    compare_ratio,
+    hierarchical_rate,
+    holm,
+    holm_adjusted,
+    interquartile_mean,
     mean_interval,
     median_interval,
+    pair_estimate,
     paired_ratio,
+    paired_ratio_bootstrap,
+    probability_of_improvement,
     process_rate,
     rate_interval,
     shared_ranks,
@@ -135,3 +144,141 @@ def test_a_fast_start_and_a_late_disturbance_are_not_warmup() -> None:
     assert warmup_blocks([9.0, 1.0, 1.0]) == 0, "too short to tell"
     assert warmup_blocks([9.0, 9.0, 9.0, 9.0, 1.0, 1.0, 1.0, 1.0]) == 4
     assert warmup_blocks([9.0] * statistics.WARMUP_MINIMUM) == 0
+
+
+def test_pair_estimate_is_the_median_of_pairwise_means() -> None:
+    # Differences of logarithms 0, 1, 5: means of two (and of each alone) are 0, .5, 1, 2.5, 3, 5; their median 1.75.
+    assert pair_estimate([1.0, 1.0, 1.0], np.exp([0.0, 1.0, 5.0])) == pytest.approx(1.75)
+    assert pair_estimate([2.0], [3.0]) == pytest.approx(math.log(1.5)), "positive: b costs more"
+
+
+def test_pair_estimate_survives_bad_blocks() -> None:
+    a = np.full(10, 1e-3)
+    b = 1.03 * a
+    b[[2, 5]] *= 8.0
+    assert pair_estimate(a, b) == pytest.approx(math.log(1.03), rel=1e-9)
+    assert np.log(b / a).mean() > 0.4, "which the mean does not"
+
+
+def test_bootstraps_agree_with_the_intervals_over_processes() -> None:
+    rounds_a = [[(100.0, 1.00), (100.0, 1.02), (100.0, 0.99)], [(100.0, 1.05)], [(100.0, 0.97)]]
+    rounds_b = [[(samples, 2 * seconds) for samples, seconds in blocks] for blocks in rounds_a]
+    rate = hierarchical_rate(rounds_a)
+    assert rate.value == pytest.approx(math.exp(np.mean([math.log(process_rate(blocks)) for blocks in rounds_a])))
+    assert rate.low < rate.value < rate.high
+    ratio = paired_ratio_bootstrap(rounds_a, rounds_b)
+    # The rate of a is twice that of b in every block: nothing is left to vary but the last digits.
+    assert [ratio.value, ratio.low, ratio.high] == pytest.approx([2.0] * 3, rel=1e-12)
+    assert ratio.value == pytest.approx(paired_ratio(rounds_a, rounds_b).value)
+
+
+def test_bootstraps_are_the_same_for_the_same_seed() -> None:
+    rounds = [[(1.0, seconds) for seconds in row] for row in np.random.default_rng(6).uniform(1.0, 1.1, (5, 6))]
+    assert hierarchical_rate(rounds) == hierarchical_rate(rounds)
+    first, other = hierarchical_rate(rounds, seed=1), hierarchical_rate(rounds, seed=2)
+    assert first != other
+    assert first.high - first.value == pytest.approx(other.high - other.value, rel=0.1)
+
+
+def test_many_blocks_take_little_memory_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(7)
+    a, b = ([[(1.0, s) for s in row] for row in random.uniform(1.0, 1.1, (4, 30))] for _ in range(2))
+    at_once = paired_ratio_bootstrap(a, b, resamples=200)
+    monkeypatch.setattr(statistics, "LARGEST_DRAW", 5000)
+    assert paired_ratio_bootstrap(a, b, resamples=200) == at_once
+
+
+def test_one_process_has_no_bootstrap_interval() -> None:
+    blocks = [(100.0, 1.0), (100.0, 1.1)]
+    assert not hierarchical_rate([blocks]).known
+    assert not paired_ratio_bootstrap([blocks], [blocks]).known
+    assert paired_ratio_bootstrap([blocks], [blocks]).value == 1.0
+
+
+def test_blocks_that_are_no_pairs_are_refused() -> None:
+    one, two = [(100.0, 1.0)], [(100.0, 1.0), (100.0, 1.0)]
+    with pytest.raises(ValueError, match="2 and 1"):
+        paired_ratio_bootstrap([two], [one])
+    with pytest.raises(ValueError, match="1 and 2"):
+        paired_ratio_bootstrap([one], [one, one])
+    with pytest.raises(ValueError, match="needed are"):
+        hierarchical_rate([])
+    with pytest.raises(ValueError, match="blocks must be pairs"):
+        hierarchical_rate([[]])
+
+
+def test_holm() -> None:
+    # Holm's own procedure, by hand: .01 * 4, then max(.04, .02 * 3), max(.06, .03 * 2), .5 * 1.
+    p = [0.5, 0.01, 0.03, 0.02]
+    assert holm_adjusted(p) == pytest.approx([0.5, 0.04, 0.06, 0.06])
+    assert holm(p) == [False, True, False, False]
+    assert holm(p, alpha=0.1) == [False, True, True, True]
+    assert holm_adjusted([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        holm([1.2])
+
+
+def test_holm_keeps_the_error_of_the_family() -> None:
+    # 4000 families of 20 without any effect: one or more finds in 5 % of them (s.e. 0.0034), in 64 % if each is
+    # taken for itself.
+    p = np.random.default_rng(8).uniform(size=(4000, 20))
+    assert np.mean([any(holm(row)) for row in p.tolist()]) == pytest.approx(0.05, abs=4 * 0.0034)
+    assert np.mean((p < 0.05).any(axis=1)) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("centre", "spread", "expected"),
+    [
+        (0.05, 0.005, "slower"),
+        (-0.05, 0.005, "faster"),
+        (0.01, 0.001, "slower"),  # however small: difference comes first
+        (0.0, 0.005, "equivalent"),
+        (0.0, 0.05, "inconclusive"),
+        (0.05, 0.2, "inconclusive"),
+        (0.0, 0.0, "equivalent"),
+        (0.02, 0.0, "slower"),
+    ],
+)
+def test_a_ratio_is_different_or_shown_not_to_be_or_neither(centre: float, spread: float, expected: str) -> None:
+    wobble = spread * np.array([-1.0, 1.0, -0.5, 0.5, 1.2, -1.2])
+    assert compare_ratio(centre + wobble, margin=0.03) == expected
+
+
+def test_one_round_decides_nothing() -> None:
+    assert compare_ratio([0.0], margin=0.03) == "inconclusive"
+    with pytest.raises(ValueError, match="margin"):
+        compare_ratio([0.0, 0.1], margin=0.0)
+
+
+def test_wrong_claims_are_rare() -> None:
+    # With a true difference of just the margin "equivalent" is wrong, and with none "slower" and "faster" are: each
+    # at most alpha = 5 % of 3000 sessions (s.e. 0.004; four of them).
+    random = np.random.default_rng(9)
+    same = [compare_ratio(row, 0.03) for row in random.normal(0.0, 0.02, (3000, 8))]
+    assert same.count("slower") + same.count("faster") == pytest.approx(150, abs=4 * 0.004 * 3000)
+    assert same.count("equivalent") > 1500
+    apart = [compare_ratio(row, 0.03) for row in random.normal(math.log(1.03), 0.02, (3000, 8))]
+    assert 0 < apart.count("equivalent") <= 150 + 4 * 0.004 * 3000
+
+
+def test_interquartile_mean() -> None:
+    assert interquartile_mean([1.0, 2.0, 4.0, 100.0]).value == 3.0, "a failed seed at either end is left out"
+    assert interquartile_mean([30.0, 31.0, 35.0]).value == 32.0, "of three none is: a quarter of them is less than one"
+    assert not interquartile_mean([30.0]).known
+    several = interquartile_mean([[10.0, 10.1, 10.2], [30.0, 30.1, 30.2]])
+    assert several.value == pytest.approx(20.1)
+    assert several.high - several.low < 1.0, "seeds are drawn within tasks, however far apart those lie"
+    with pytest.raises(ValueError, match="finite"):
+        interquartile_mean([])
+
+
+def test_probability_of_improvement() -> None:
+    assert probability_of_improvement([2.0, 4.0], [1.0, 3.0]).value == 0.75
+    tie = probability_of_improvement([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
+    assert tie.value == 0.5
+    assert tie.low + tie.high == pytest.approx(1.0)
+    apart = probability_of_improvement([3.0, 4.0, 5.0], [0.0, 1.0, 2.0])
+    assert apart.value == apart.high == 1.0
+    assert 0.45 < apart.low < 0.6, "three seeds of each prove little, even if all are better"
+    assert not probability_of_improvement([1.0], [0.0, 2.0]).known
