@@ -305,8 +305,8 @@ def _warnings(runs: tuple[Run, Run], drafts: Sequence[_Draft], drift: float, shi
     if any(draft.row.unit == "ratio" and draft.estimate for draft in drafts):
         texts.append(
             "Two recorded sessions can not tell a change of the code from a drift of the machine between them: every "
-            f"speed is judged as if sessions drifted by {100 * drift:g} % (standard deviation); compare --live measures "
-            "both sides in one session."
+            f"speed is judged as if sessions drifted by {100 * drift:g} % (standard deviation); compare --live "
+            "measures both sides in one session."
         )
     if abs(shift) > math.sqrt(2.0) * drift:
         texts.append(

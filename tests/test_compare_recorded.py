@@ -1,0 +1,414 @@
+"""Two recorded runs compared: verdicts, what they are worth, and what is said of cells without a counterpart."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.compare.estimates import Estimate, detectable, judge, judge_family, paired, welch
+from bench.compare.matching import Labels
+from bench.compare.recorded import BETWEEN_SESSIONS, CompareRunsError, common_shift, compare_runs
+from results.comparison import Comparison, Row
+from results.loading import RunError
+from tests.recorded_runs import FACTS, axes, rates, timing, trial, write
+
+
+def compare(tmp_path: Path, base: list[Any], head: list[Any], facts: Any = None, **options: Any) -> Comparison:
+    """The records ``base`` against ``head``; ``facts``: how the head's environment differs."""
+    number = len(list(tmp_path.iterdir()))
+    first = write(tmp_path / f"base{number}", base)
+    return compare_runs(first, write(tmp_path / f"head{number}", head, **(facts or {})), **options)
+
+
+def row(comparison: Comparison, words: str) -> Row:
+    (found,) = (row for row in comparison.rows if words in row.label)
+    return found
+
+
+DENSE, CONV = axes(), axes(architecture="conv")
+
+
+# -- verdicts ------------------------------------------------------------------------------------------------------
+
+
+def test_equal_sides_pass(tmp_path: Path) -> None:
+    found = compare(tmp_path, [timing(DENSE, rates(1000))], [timing(DENSE, rates(1001))])
+    (train,) = found.rows
+    assert (found.kind, found.outcome, found.exit_code) == ("recorded", "pass", 0)
+    assert train.label == "torch tuned, dense latent=64, train"
+    assert (train.cell, train.metric, train.unit, train.rounds) == (DENSE, "train", "ratio", 6)
+    assert train.base == pytest.approx(1000, rel=1e-4)
+    assert train.head == pytest.approx(1001, rel=1e-4)
+    assert train.change is not None
+    assert train.change.value == pytest.approx(1000 / 1001 - 1, rel=1e-6)
+    assert train.change.low < train.change.value < train.change.high < 0.03
+    assert len(train.samples["base"]) == len(train.samples["head"]) == 6
+
+
+def test_a_slower_cell_is_found_among_others(tmp_path: Path) -> None:
+    base = [timing(DENSE, rates(1000)), timing(CONV, rates(500))]
+    head = [timing(DENSE, rates(1000)), timing(CONV, rates(450))]
+    found = compare(tmp_path, base, head)
+    assert (found.outcome, found.exit_code) == ("regressed", 1)
+    assert row(found, "dense").outcome == "pass"
+    slow = row(found, "conv")
+    assert slow.outcome == "regressed"
+    assert slow.change is not None
+    assert slow.change.value == pytest.approx(1 / 0.9 - 1, rel=1e-6)  # cost, not rate
+    assert slow.change.low > 0
+    assert "slower by" in slow.reason
+
+
+def test_latency_counts_as_cost_and_a_faster_head_is_improved(tmp_path: Path) -> None:
+    milliseconds = [seconds / 1000 for seconds in rates(2.0)]
+    base = [timing(DENSE, rates(1000), inference=rates(3000), latency=milliseconds)]
+    head = [timing(DENSE, rates(1000), inference=rates(4000), latency=[1.2 * seconds for seconds in milliseconds])]
+    found = compare(tmp_path, base, head)
+    assert {row.metric: row.outcome for row in found.rows} == {
+        "train": "pass",
+        "inference": "improved",
+        "latency": "regressed",
+    }
+    assert row(found, "latency").change.value == pytest.approx(0.2, rel=1e-6)  # type: ignore[union-attr]
+    only = compare(tmp_path, base, head, metrics=("train", "inference"))
+    assert (only.outcome, only.exit_code) == ("improved", 0)
+    assert {row.metric for row in only.rows} == {"train", "inference"}
+
+
+def test_noise_is_inconclusive_and_says_what_it_would_take(tmp_path: Path) -> None:
+    """Processes that scatter by 2 %: neither 3 % nor its absence can be shown with six of them.  A larger margin can
+    be met by measuring longer; 3 % can, as long as sessions do not drift."""
+    side = rates(1000, scatter=0.02)
+    found = compare(tmp_path, [timing(DENSE, side)], [timing(DENSE, side)], drift=0.0)
+    (noisy,) = found.rows
+    assert (found.outcome, found.exit_code) == ("inconclusive", 3)
+    assert noisy.detectable is not None
+    assert noisy.detectable > 0.03
+    assert noisy.more_seconds is not None
+    assert noisy.more_seconds > 1.25  # a second session's worth at least: records say 1.25 s each
+    assert "more would find 3 %" in noisy.reason
+    longer = rates(1000, count=6 * math.ceil(noisy.more_seconds / 2.5 + 1), scatter=0.02)
+    again = compare(tmp_path, [timing(DENSE, longer)], [timing(DENSE, longer)], drift=0.0)
+    assert again.rows[0].detectable is not None
+    assert again.rows[0].detectable <= 0.03
+    drifting = compare(tmp_path, [timing(DENSE, side)], [timing(DENSE, side)], drift=0.02)
+    assert drifting.rows[0].more_seconds is None
+    assert "compare --live" in drifting.rows[0].reason
+
+
+def test_a_small_slowdown_that_is_certain_passes() -> None:
+    """1 % of a margin of 3 %, to a thousandth: that is what a margin is for.  2 %, but within 3 %: the same."""
+    for change in (0.01, 0.02):
+        assert judge(Estimate(change, 0.001, 20.0), 0.03, 0.01, 0.01).outcome == "pass"
+    assert judge(Estimate(0.03, 0.001, 20.0), 0.03, 0.01, 0.01).outcome == "regressed"
+    assert judge(Estimate(-0.02, 0.001, 20.0), 0.03, 0.01, 0.01).outcome == "improved"
+    assert judge(Estimate(-0.01, 0.001, 20.0), 0.03, 0.01, 0.01).outcome == "pass"
+    # Surely slower, by less than half of the margin, and perhaps by more than it: no alarm, and no pass either.
+    assert judge(Estimate(0.0149, 0.006, 1e6), 0.03, 0.01, 0.001).outcome == "inconclusive"
+
+
+# -- what the verdicts are worth -----------------------------------------------------------------------------------
+
+
+def test_the_bounds_are_those_of_welch() -> None:
+    generator = np.random.default_rng(1)
+    base, head = generator.normal(0, 0.01, 5), generator.normal(0.02, 0.03, 9)
+    estimate = welch(list(base), list(head))
+    assert estimate is not None
+    expected = stats.ttest_ind(head, base, equal_var=False).confidence_interval(0.98)
+    assert estimate.change - estimate.bound(0.01) == pytest.approx(expected.low, rel=1e-9)
+    assert estimate.change + estimate.bound(0.01) == pytest.approx(expected.high, rel=1e-9)
+    assert paired([0.1, 0.3]).change == pytest.approx(0.2)
+    assert welch([0.0], [0.0, 0.1]) is None
+
+
+def simulate(change: float, drift: float, rows: int, seed: int) -> list[Estimate]:
+    """A comparison of ``rows`` cells: 4 processes a side that differ by 0.7 %, sessions that drift by ``drift``."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(rows):
+        base = generator.normal(generator.normal(0, drift), 0.007, 4)
+        head = generator.normal(change + generator.normal(0, drift), 0.007, 4)
+        estimate = welch(list(base), list(head))
+        assert estimate is not None
+        found.append(Estimate(estimate.change, estimate.error, estimate.freedom, math.sqrt(2) * BETWEEN_SESSIONS))
+    return found
+
+
+def judged(change: float, rows: int, alpha: float, repeats: int = 400) -> list[list[str]]:
+    return [
+        [v.outcome for v in judge_family(simulate(change, BETWEEN_SESSIONS, rows, seed), [0.03] * rows, alpha, alpha)]
+        for seed in range(repeats)
+    ]
+
+
+def test_a_suite_without_regressions_is_rarely_called_regressed() -> None:
+    """At alpha = 5 %, 400 suites of six cells.  Holm promises 20 alarms at most (the demand for half a margin makes
+    them fewer); more than 35 would come from 20 on average in one of 1,000 cases (binomial)."""
+    alarms = sum("regressed" in suite for suite in judged(0.0, 6, 0.05))
+    assert alarms <= 35, alarms
+
+
+def test_a_change_of_the_margin_rarely_passes() -> None:
+    """At alpha = 5 % for each row: 20 of 400 expected, 35 once in 1,000 (as above)."""
+    passes = sum(
+        outcome in ("pass", "improved") for suite in judged(math.log1p(0.03) + 1e-9, 1, 0.05) for outcome in suite
+    )
+    assert passes <= 35, passes
+
+
+def test_detectable_is_found_in_95_of_100_cases() -> None:
+    """The degrees of freedom are estimated, and a bound with few of them is sometimes short and sometimes long: what
+    is promised on average of the errors holds to within some percent.  Below 90 % the promise would be broken."""
+    generator = np.random.default_rng(3)
+    error, count = 0.007 * math.sqrt(2 / 6), 6
+    true = detectable(Estimate(0.0, error, 2.0 * count - 2.0), 0.01)
+    found = 0
+    for _ in range(400):
+        estimate = welch(list(generator.normal(0, 0.007, count)), list(generator.normal(true, 0.007, count)))
+        assert estimate is not None
+        found += estimate.change - estimate.bound(0.01) > 0
+    assert 0.90 <= found / 400 <= 0.99, found
+
+
+def test_sessions_drift_whatever_their_processes_say(tmp_path: Path) -> None:
+    """Processes that agree to the last digit: the interval is that of the drift alone, at the level of alpha."""
+    side = [timing(DENSE, [1000.0] * 4)]
+    (found,) = compare(tmp_path, side, side).rows
+    half = stats.norm.isf(0.01) * math.sqrt(2) * BETWEEN_SESSIONS
+    assert found.change is not None
+    assert math.log1p(found.change.high) == pytest.approx(half, rel=1e-4)
+    (exact,) = compare(tmp_path, side, side, drift=0.0).rows
+    assert exact.change is not None
+    assert exact.change.high == pytest.approx(0.0, abs=1e-12)
+
+
+def test_what_moves_all_backends_together_is_the_machine(tmp_path: Path) -> None:
+    assert common_shift([("torch", 0.04), ("torch", 0.02), ("jax", 0.05)]) == pytest.approx(0.03)
+    assert common_shift([("torch", -0.04), ("jax", -0.01)]) == pytest.approx(-0.01)
+    assert common_shift([("torch", 0.04), ("jax", -0.01)]) == 0.0
+    assert common_shift([("torch", 0.04)]) == 0.0
+    assert common_shift([]) == 0.0
+    jax = axes("jax")
+    base = [timing(DENSE, rates(1000)), timing(jax, rates(2000))]
+    all_slower = compare(tmp_path, base, [timing(DENSE, rates(950)), timing(jax, rates(1900))])
+    assert {row.outcome for row in all_slower.rows} == {"inconclusive"}
+    assert any("All backends moved by +5" in text for text in all_slower.warnings)
+    one_slower = compare(tmp_path, base, [timing(DENSE, rates(950)), timing(jax, rates(2000))])
+    assert row(one_slower, "torch").outcome == "regressed"
+    assert not any("All backends" in text for text in one_slower.warnings)
+    assert any("Two recorded sessions" in text and "0.5 %" in text for text in one_slower.warnings)
+
+
+# -- speeds that are not judged ------------------------------------------------------------------------------------
+
+
+def test_another_machine_makes_no_verdict_on_speed_but_one_on_quality(tmp_path: Path) -> None:
+    base = [timing(DENSE, rates(1000)), trial(DENSE, 20.0)]
+    head = [timing(DENSE, rates(500)), trial(DENSE, 20.0)]
+    found = compare(tmp_path, base, head, {"cpu": "Another CPU"})
+    train = row(found, "train")
+    assert (train.outcome, train.change) == ("inconclusive", None)
+    assert train.reason == "other machine: cpu Imaginary CPU E5 → Another CPU"
+    assert row(found, "psnr").outcome == "pass"
+    assert found.exit_code == 3
+    assert any("cpu: Imaginary CPU E5 → Another CPU" in text for text in found.differences)
+    assert compare(tmp_path, base, head, {"cpu": "Another CPU"}, metrics=("psnr",)).exit_code == 0
+
+
+def test_gpus_matter_to_those_who_compute_on_them(tmp_path: Path) -> None:
+    base = [timing(DENSE, rates(1000)), timing({**CONV, "device": "cuda"}, rates(1000))]
+    found = compare(tmp_path, base, base, {"gpus": [{"name": "H200", "driver": "1", "memory": "2"}]})
+    assert row(found, "dense").outcome == "pass"
+    assert row(found, "conv").reason == "other machine: GPU none → H200"
+
+
+@pytest.mark.parametrize("kind", ["no_steady_state", "inconsistent"])
+def test_a_contestant_without_a_steady_state_is_not_judged(tmp_path: Path, kind: str) -> None:
+    side = timing(DENSE, rates(1000), inference=rates(3000))
+    found = compare(tmp_path, [side], [side | {"steady": {"train": kind}}])
+    train = row(found, "train")
+    assert train.outcome == "inconclusive"
+    assert "the head reached no steady state" in train.reason
+    assert row(found, "inference").outcome == "pass"
+
+
+def test_a_single_process_is_no_interval(tmp_path: Path) -> None:
+    found = compare(tmp_path, [timing(DENSE, rates(1000))], [timing(DENSE, [1000.0])])
+    (train,) = found.rows
+    assert (train.outcome, train.change, train.rounds) == ("inconclusive", None, 1)
+    assert "single process" in train.reason
+
+
+def test_what_one_side_did_not_measure(tmp_path: Path) -> None:
+    found = compare(tmp_path, [timing(DENSE, rates(10), inference=rates(30))], [timing(DENSE, rates(10))])
+    assert row(found, "inference").reason == "the head did not measure it"
+    assert row(found, "inference").head is None
+
+
+# -- quality -------------------------------------------------------------------------------------------------------
+
+
+def test_psnr_over_seeds_is_paired(tmp_path: Path) -> None:
+    """Seeds differ by 1 dB, their pairs by hundredths: 0.1 dB less would have been seen.  The head has a seed more."""
+    levels, noise = [19.0, 20.0, 20.5, 21.0], [0.004, -0.003, 0.002, -0.003]
+    base = [trial(DENSE, level, seed=seed) for seed, level in enumerate(levels)]
+    head = [trial(DENSE, level + off, seed=seed) for seed, (level, off) in enumerate(zip(levels, noise, strict=True))]
+    found = compare(tmp_path, base, [*head, trial(DENSE, 5.0, seed=9)])
+    (psnr,) = found.rows
+    assert (psnr.outcome, psnr.unit, psnr.rounds, psnr.margin) == ("pass", "dB", 4, 0.1)
+    assert psnr.samples["seeds"] == [0, 1, 2, 3]
+    assert "seed" not in psnr.cell
+    assert [text for text in found.new if "seed=9 (trial)" in text]
+    worse = [trial(DENSE, level - 0.3 + off, seed=s) for s, (level, off) in enumerate(zip(levels, noise, strict=True))]
+    lost = compare(tmp_path, base, worse).rows[0]
+    assert lost.outcome == "regressed"
+    assert lost.change is not None
+    assert lost.change.value == pytest.approx(0.3, abs=1e-6)
+    better = [trial(DENSE, level + 0.3 + o, seed=s) for s, (level, o) in enumerate(zip(levels, noise, strict=True))]
+    assert compare(tmp_path, base, better).outcome == "improved"
+
+
+def test_one_seed_is_judged_over_images_and_says_so(tmp_path: Path) -> None:
+    base = [trial(DENSE, 20.0, half=0.02)]
+    close = compare(tmp_path, base, [trial(DENSE, 20.001, half=0.02)])
+    (psnr,) = close.rows
+    assert psnr.outcome == "pass"
+    # Half an interval of the gain is 0.8 * 0.02 in these records; both sides have one; 1 % of a normal lies below.
+    error = 0.8 * 0.02 / stats.norm.isf(0.025) * math.sqrt(2)
+    assert psnr.change is not None
+    assert psnr.change.high == pytest.approx(-0.001 + stats.norm.isf(0.01) * error, rel=1e-4)
+    assert any("judged over test images" in text for text in close.warnings)
+    wide = compare(tmp_path, [trial(DENSE, 20.0, half=0.2)], [trial(DENSE, 19.99, half=0.2)])
+    assert wide.outcome == "inconclusive"
+    assert "over the test images of 1 seed" in wide.rows[0].reason
+    assert compare(tmp_path, base, [trial(DENSE, 19.5, half=0.02)]).outcome == "regressed"
+
+
+def test_the_same_pictures_pass_however_few(tmp_path: Path) -> None:
+    base = [trial(DENSE, 20.0, half=0.9)]
+    (psnr,) = compare(tmp_path, base, base).rows
+    assert psnr.outcome == "pass"
+    assert psnr.change is not None
+    assert (psnr.change.low, psnr.change.high) == pytest.approx((0.0, 0.0), abs=1e-9)
+
+
+def test_other_data_make_no_verdict_on_quality(tmp_path: Path) -> None:
+    head = [trial(DENSE, 20.0, hashes={"noisy": "f" * 16})]
+    (psnr,) = compare(tmp_path, [trial(DENSE, 20.0)], head).rows
+    assert psnr.outcome == "inconclusive"
+    assert "other noisy images went in (nnnnnnnn, ffffffff)" in psnr.reason
+
+
+# -- cells without a counterpart -----------------------------------------------------------------------------------
+
+
+def test_a_missing_cell_fails_unless_allowed(tmp_path: Path) -> None:
+    base = [timing(DENSE, rates(1000)), timing(CONV, rates(1000))]
+    found = compare(tmp_path, base, base[:1])
+    assert found.missing == ("torch tuned, conv latent=64 (timing)",)
+    assert (found.outcome, found.exit_code) == ("regressed", 1)
+    assert compare(tmp_path, base, base[:1], allow_missing=True).exit_code == 0
+    skipped = [base[0], timing(CONV, [], status="skipped", reason="the budget was used up")]
+    assert compare(tmp_path, base, skipped).missing == (
+        "torch tuned, conv latent=64 (timing) (skipped: the budget was used up)",
+    )
+    assert compare(tmp_path, base[:1], base).new == ("torch tuned, conv latent=64 (timing)",)
+    assert compare(tmp_path, base[:1], base).exit_code == 0
+
+
+def test_a_cell_that_only_the_base_can_compute_is_a_regression(tmp_path: Path) -> None:
+    base = [timing(DENSE, rates(1000)), trial(DENSE, 20.0)]
+    head = [base[0], trial(DENSE, 20.0, status="diverged", reason="the loss is not finite")]
+    found = compare(tmp_path, base, head, allow_missing=True)
+    assert found.failed == ("torch tuned, dense latent=64, seed=0 (trial): diverged: the loss is not finite",)
+    assert (found.outcome, found.exit_code) == ("regressed", 1)
+    back = compare(tmp_path, head, base)
+    assert back.exit_code == 0
+    assert back.new == ("torch tuned, dense latent=64, seed=0 (trial) (the base ended as diverged)",)
+
+
+def test_a_renamed_backend_is_recognised(tmp_path: Path) -> None:
+    base = [timing(axes("jax"), rates(1000)), timing(DENSE, rates(1000))]
+    head = [timing(axes("flax"), rates(1000)), timing(DENSE, rates(1000))]
+    found = compare(tmp_path, base, head)
+    assert found.renamed == (("jax tuned, dense latent=64 (timing)", "flax tuned, dense latent=64 (timing)"),)
+    assert (found.missing, found.new, found.exit_code) == ((), (), 0)
+    assert row(found, "flax").outcome == "pass"
+    # Two cells that could both be the old one are none: nothing says which.
+    both = compare(tmp_path, base, [*head, timing(axes("haiku"), rates(1000))])
+    assert both.renamed == ()
+    assert both.missing == ("jax tuned, dense latent=64 (timing)",)
+
+
+def test_a_renamed_architecture_is_recognised_by_its_hash(tmp_path: Path) -> None:
+    base, head = axes(architecture="dense"), axes(architecture="mlp")
+    before = [timing(base, rates(1000)), trial(base, 20.0)]
+    found = compare(tmp_path, before, [timing(head, rates(1000)), trial(head, 20.0)])
+    assert len(found.renamed) == 2
+    assert found.missing == ()
+    other = trial(head, 20.0, hashes={"architecture": "b" * 16})
+    changed = compare(tmp_path, before, [timing(head, rates(1000)), other])
+    assert changed.renamed == ()
+    assert len(changed.missing) == len(changed.new) == 2
+    assert changed.rows == ()
+    assert changed.exit_code == 1
+    assert any("nothing was compared" in text for text in changed.warnings)
+
+
+def test_labels_name_what_varies() -> None:
+    cells = [axes(loss="mse", learning_rate=None), axes(loss="bce", learning_rate=0.1), axes(latent=None, height=32)]
+    labels = Labels(cells)
+    assert [labels(cell) for cell in cells] == [
+        "torch tuned, dense latent=64, 28x28x1, loss=mse, learning_rate=default",
+        "torch tuned, dense latent=64, 28x28x1, loss=bce, learning_rate=0.1",
+        "torch tuned, dense, 32x28x1, loss=mse, learning_rate=default",
+    ]
+    assert Labels(cells[:1])(cells[0]) == "torch tuned, dense latent=64"
+
+
+# -- what else differs ---------------------------------------------------------------------------------------------
+
+
+def test_versions_revisions_and_a_dirty_tree_are_told(tmp_path: Path) -> None:
+    side = [timing(DENSE, rates(1000))]
+    facts = {
+        "python": "3.12.1",
+        "packages": {**FACTS["packages"], "torch": "2.14.0", "jax": "0.10.2"},
+        "git": {"commit": "fedcba9876543210", "dirty": True},
+        "variables": {"OMP_NUM_THREADS": "1"},
+    }
+    found = compare(tmp_path, side, side, facts)
+    assert found.differences == (
+        "python: 3.11.7 → 3.12.1",
+        "jax: none → 0.10.2",
+        "torch: 2.13.0 → 2.14.0",
+        "thread variables: none → OMP_NUM_THREADS=1",
+        "revision of the suite: 0123456789 → fedcba9876",
+        "the head was measured from a dirty tree: its revision does not say all",
+    )
+    assert found.outcome == "pass"
+    assert found.base.label.startswith(str(tmp_path))
+    assert found.head.facts["dirty"] is True
+    assert found.head.facts["versions"]["torch"] == "2.14.0"
+    assert found.base.facts["revision"] == "0123456789abcdef"
+    assert compare(tmp_path, side, side).differences == ()
+
+
+def test_warnings_of_the_records_are_passed_on(tmp_path: Path) -> None:
+    side = timing(DENSE, rates(1000))
+    found = compare(tmp_path, [side], [side | {"warnings": ["other programs kept 1.0 cores busy"]}])
+    assert "head, 1 timing record: other programs kept 1.0 cores busy" in found.warnings
+
+
+def test_folders_that_can_not_be_compared(tmp_path: Path) -> None:
+    folder = write(tmp_path / "one", [timing(DENSE, rates(1000))])
+    with pytest.raises(CompareRunsError, match="the same run folder"):
+        compare_runs(folder, tmp_path / "two" / ".." / "one")
+    with pytest.raises(RunError, match="there is no such folder"):
+        compare_runs(folder, tmp_path / "nowhere")
