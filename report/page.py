@@ -52,6 +52,7 @@ class Page:
     curves_measured: bool = False
     pictures: list[pictures.Group] = field(default_factory=list)
     certificates: list[Table] = field(default_factory=list)
+    audit: Table | None = None
     checks: Table | None = None
     environments: list[Table] = field(default_factory=list)
     statuses: Table | None = None
@@ -161,6 +162,7 @@ def _proof(page: Page, analysis: Analysis) -> None:
     if analysis.proof.records:
         wanted = [tables.certificate_table(analysis.proof), tables.departure_table(analysis.proof)]
         page.certificates = [table for table in wanted if table.rows]
+        page.audit = _filled(tables.synchronisation_table(analysis.proof))
         page.checks = tables.checks_table(analysis.proof)
 
 

@@ -18,6 +18,8 @@ from results.schema import Record
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+AUDIT = "synchronisation"
+"""The check of a certificate that is no comparison of numbers."""
 STDERR_KEPT = 1500
 """Characters of a stderr that the report repeats; the record has more."""
 HEAT = ((247, 250, 253), (8, 81, 156))
@@ -170,6 +172,41 @@ def _certificate_cell(records: Sequence[Record]) -> Cell:
     mark = "✓" if len(held) == len(records) else "✗"
     note = ", ".join(filter(None, [worst, *others]))
     return Cell(f"{mark} {len(held)} of {len(records)}", note, "good" if mark == "✓" else "bad")
+
+
+def synchronisation_table(proof: Certification) -> Table:
+    """The synchronisation audit: the worst figures of each backend, track and device; no rows where none was made."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in proof.records:
+        cell = record["cell"]
+        if any(name.startswith("sync_") for name in record.get("metrics", {})):
+            groups.setdefault((cell["backend"], cell["track"], cell["device"]), []).append(record)
+    rows = []
+    for (backend, track, device), records in sorted(
+        groups.items(), key=lambda item: (backend_key(item[0][0]), item[0])
+    ):
+        audited = [check for record in records for check in record.get("checks", []) if check["quantity"] == AUDIT]
+        ok = all(check["ok"] for check in audited)
+        row = [Cell(backend, f"{track}, {device}", kind="name")]
+        row.append(Cell("✓ waits" if ok else "✗ does not wait", kind="good" if ok else "bad"))
+        for verb in ("train", "inference"):
+            ratio = _furthest(records, f"sync_{verb}_ratio", 2.0)
+            residual = _furthest(records, f"sync_{verb}_residual", 0.0)
+            returned = _furthest(records, f"sync_{verb}_returned", 1.0)
+            row.append(Cell(text.fixed(ratio) if ratio is not None else "–"))
+            row += [Cell(f"{100 * share:.1f} %" if share is not None else "–") for share in (residual, returned)]
+        rows.append(row)
+    columns = ["backend, track", "synchronize()"]
+    columns += [
+        f"{what}: {title}" for what in ("training", "inference") for title in ("2n / n", "left after", "done without")
+    ]
+    return Table("Synchronisation audit, the worst of all certificates", columns, rows, frozenset(range(2, 8)))
+
+
+def _furthest(records: Sequence[Record], name: str, ideal: float) -> float | None:
+    """Of a metric, the value that is furthest from what it should be."""
+    values = [float(record["metrics"][name]) for record in records if name in record.get("metrics", {})]
+    return max(values, key=lambda value: abs(value - ideal)) if values else None
 
 
 def departure_table(proof: Certification) -> Table:
