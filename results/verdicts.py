@@ -46,7 +46,7 @@ class Verdict:
 def judge(changes: Sequence[float], margin: float, level_worse: float, level_pass: float) -> Verdict:
     """The verdict on ``changes``, shape (n,), at these one-sided levels.  With one round it is inconclusive, unless
     nothing changed at all in any: differences of exactly 0 mean that both sides computed the same bits."""
-    from scipy.special import ndtri, stdtr
+    from scipy.special import stdtr
 
     data = np.asarray(changes, np.float64)
     if data.ndim != 1 or not len(data) or not np.isfinite(data).all():
@@ -68,7 +68,8 @@ def judge(changes: Sequence[float], margin: float, level_worse: float, level_pas
         outcome = "improved" if better else "pass"
     elif worse:
         outcome = "regressed"
-    detectable = (_t(level_worse, count) + float(ndtri(POWER))) * error
+    # Student's t for the power as well stands in for the noncentral distribution: right to a per cent of power here.
+    detectable = (_t(level_worse, count) + _t(1.0 - POWER, count)) * error
     more = _rounds_to_find(margin, error * math.sqrt(count), min(level_worse, level_pass), count)
     return Verdict(outcome, Interval(mean, low, high), detectable, more, float(stdtr(count - 1, -mean / error)))
 
@@ -82,13 +83,11 @@ def _t(level: float, count: int) -> float:
 
 def _rounds_to_find(margin: float, deviation: float, level: float, count: int) -> int | None:
     """Further rounds until ``margin`` is detectable; None where no number helps (level 0) or none is needed."""
-    from scipy.special import ndtri
-
     if level <= 0.0:
         return None
 
     def enough(rounds: int) -> bool:
-        return (_t(level, rounds) + float(ndtri(POWER))) * deviation / math.sqrt(rounds) <= margin
+        return (_t(level, rounds) + _t(1.0 - POWER, rounds)) * deviation / math.sqrt(rounds) <= margin
 
     wanted = count
     while wanted < MOST_ROUNDS and not enough(wanted):

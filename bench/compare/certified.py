@@ -31,9 +31,13 @@ def failures(
     """
     asked = list(dict.fromkeys(pairs))
     found: dict[tuple[Cell, Cell], tuple[str, str]] = {}
+    known: dict[tuple[str, Path], dict[CertificateCell, Verdict]] = {}
     for place in (1, 0):  # the base last, so that it has the last word
         name, side = NAMES[place], sides[place]
-        verdicts = _certify(side, list(dict.fromkeys(certificate_for(pair[place]) for pair in asked)), logs, on_step)
+        verdicts = known.setdefault((side.python, side.root), {})  # both sides may run the same program
+        wanted = dict.fromkeys(certificate_for(pair[place]) for pair in asked)
+        if missing := [cell for cell in wanted if cell not in verdicts]:
+            verdicts |= _certify(side, missing, logs, on_step)
         for pair in asked:
             status, reason = verdicts[certificate_for(pair[place])]
             if status != "ok":
