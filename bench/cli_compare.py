@@ -25,7 +25,7 @@ PSNR_MARGIN = 0.1
 ALPHA = 0.01
 """How often a suite without any regression may be called regressed."""
 MAX_MINUTES = 10.0
-QUALITY_SEEDS = 3
+QUALITY_SEEDS = 5
 LIVE_SWEEP = "regress"
 LIVE_METRICS: tuple[Metric, ...] = ("train", "inference", "psnr")
 STDOUT = "-"

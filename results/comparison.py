@@ -138,7 +138,7 @@ def from_json(document: object) -> Comparison:
 
     error = best_match(Draft202012Validator(load_schema()).iter_errors(document))
     if error is not None or not isinstance(document, dict):
-        place = error.json_path.removeprefix("$.") if error else ""
+        place = error.json_path.removeprefix("$").removeprefix(".") if error else ""
         raise ComparisonError(f"{place or 'comparison'}: {error.message if error else 'is no JSON object'}")
     values = {item.name: document[item.name] for item in fields(Comparison)}
     for name in ("missing", "new", "failed", "differences", "warnings"):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from bench.compare.export import (
     parse_format,
 )
 from bench.compare.recorded import compare_runs
+from results.comparison import Comparison, Side
 from results.loading import load_run
 from results.schema import loads
 from results.statistics import Interval
@@ -135,6 +137,16 @@ def test_a_comparison_exports_the_heads_levels(tmp_path: Path) -> None:
     assert len(figures["train"].samples) == 6
     assert figures["psnr"].samples == (20.0,)
     assert not figures["psnr"].level.known
+
+
+def test_the_rounds_of_a_live_comparison_are_its_samples(tmp_path: Path) -> None:
+    (found,) = compare_runs(*(write(tmp_path / name, [timing(axes(), rates(500))]) for name in "ab")).rows
+    rounds = [{"base": [9.0, 9.0], "head": [0.001, 0.002, 0.009]}, {"base": [9.0], "head": [0.004]}]
+    live = Comparison("live", Side("a"), Side("b"), (replace(found, samples={"rounds": rounds}),))
+    (figure,) = figures_of_comparison(live)
+    assert figure.samples == pytest.approx((500.0, 250.0))
+    slow = Comparison("live", Side("a"), Side("b"), (replace(found, metric="latency", samples={"rounds": rounds}),))
+    assert figures_of_comparison(slow)[0].samples == pytest.approx((0.002, 0.004))
 
 
 def test_a_single_process_has_a_level_and_no_interval(tmp_path: Path) -> None:

@@ -177,15 +177,22 @@ def _speed(record: Mapping[str, Any], metric: Metric, labels: Labels) -> Figure 
 
 
 def _of_row(row: Row) -> Figure:
-    found = row.samples.get("head")
-    values = found if isinstance(found, list) and all(isinstance(value, int | float) for value in found) else []
-    samples = tuple(float(value) for value in values) or (float(row.head or 0.0),)
+    samples = _samples(row) or (float(row.head or 0.0),)
     spread = mean_interval(samples) if row.metric == "psnr" or min(samples) <= 0 else median_interval(samples)
     # The level is the row's own, whatever mean of the processes that is; the interval must hold it.
     level = float(row.head or 0.0)
     interval = Interval(level, min(spread.low, level), max(spread.high, level)) if spread.known else spread
     label = row.label.removesuffix(f", {row.metric}")
     return Figure(label, row.metric, Interval(level, interval.low, interval.high), samples, row.cell)
+
+
+def _samples(row: Row) -> tuple[float, ...]:
+    """One level a process of the head (psnr: a seed): as a recorded comparison has them, or from the costs of the
+    blocks (seconds an image) in the rounds of a live one."""
+    if "rounds" in row.samples:
+        costs = [float(np.median(entry["head"])) for entry in row.samples["rounds"] if entry.get("head")]
+        return tuple(cost if row.metric == "latency" else 1.0 / cost for cost in costs)
+    return tuple(float(value) for value in row.samples.get("head", ()))
 
 
 # -- formats -------------------------------------------------------------------------------------------------------
