@@ -19,6 +19,7 @@ from bench.datasets import cache_dir
 _PROOF = (
     "bench/parity.py",
     "bench/tolerances.py",
+    "bench/audit.py",
     "implementations/reference.py",
     "implementations/counter.py",
     "implementations/parameters.py",

@@ -17,7 +17,8 @@ from results.schema import Record
 CERTIFICATE_TIMEOUT = 900.0
 """Seconds: the slowest certificate known, a large network compiled in float64 for the first time, took 70."""
 KEPT = ("ok", "parity_failed")
-"""Statuses that follow from the specification, the adapter and the versions alone, and so may be cached."""
+"""Statuses that follow from the specification, the adapter and the versions alone, and so may be cached.  A failed
+audit is a measurement, though, and made again."""
 
 
 def run_certificates(
@@ -57,7 +58,7 @@ def run_certificates(
     def keep(ended: Ended, *, store: bool = True) -> None:
         assert isinstance(ended.cell, CertificateCell)
         fingerprint = machine.fingerprint(ended.cell.backend, ended.cell.device)
-        if store and ended.status in KEPT:
+        if store and ended.status in KEPT and not _audit_failed(ended):
             result = {"status": ended.status, "reason": ended.reason, **ended.facts}
             certificates.store(ended.cell, fingerprint, result)
         records[ended.cell] = make_record(ended, fingerprint, place)
@@ -83,6 +84,12 @@ def run_certificates(
     ready = [Job(cell, "certify", limit) for cell in missing if cell not in broken]
     Lanes(ready, pools=pools, logs=logs, deadline=deadline, cut=cut).run(keep)
     return [records[cell] for cell in dict.fromkeys(cells) if cell in records]
+
+
+def _audit_failed(ended: Ended) -> bool:
+    from bench.parity import SYNCHRONISATION
+
+    return any(check["quantity"] == SYNCHRONISATION and not check["ok"] for check in ended.facts.get("checks", ()))
 
 
 def _references(

@@ -2,7 +2,8 @@
 
 Weights, batches and noise are made once; output, loss, every gradient and the weights after 1, 10 and 100 optimizer
 steps are compared with :mod:`implementations.reference`.  The steps go through ``train_epoch``, so what is certified
-is the very code that is timed: calls of 1, 2, 7 and 90 batches, the tenth batch smaller than the others.
+is the very code that is timed: calls of 1, 2, 7 and 90 batches, the tenth batch smaller than the others.  Whether the
+clock sees all of it is :mod:`bench.audit`'s to say, and part of the certificate.
 
 This module runs in a worker, beside one configured adapter.
 """
@@ -22,17 +23,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.audit import Audit, audit
 from bench.cells import CertificateCell
 from bench.datasets import cache_dir
 from bench.tolerances import BY_PRECISION, Tolerances
 from implementations import counter, parameters, reference
-from implementations.adapter import Adapter
+from implementations.adapter import Adapter, Track
 from implementations.architecture import Architecture, BatchNorm, Conv2D, Conv2DTranspose, Dense, Shape
 from implementations.parameters import digest, generic
 from implementations.training import SGD
 
 Arrays = dict[str, NDArray[np.floating]]
 
+SYNCHRONISATION = "synchronisation"
+"""The quantity of the audit's check: its deviation is the worst of the audit's figures, its tolerance 1."""
 SEED = 7
 MARKS = (1, 3, 10, 100)
 """Optimizer steps after which weights are compared."""
@@ -137,10 +141,12 @@ def _prune(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def certify(adapter: Adapter, cell: CertificateCell) -> dict[str, Any]:
+def certify(adapter: Adapter, cell: CertificateCell, audits: dict[Track, Audit] | None = None) -> dict[str, Any]:
     """Compare ``adapter``, which is configured but has no model yet, with the reference of ``cell``.
 
-    Returns status ("ok" or "parity_failed"), reason, checks, metrics and hashes as in a record.
+    Returns status ("ok" or "parity_failed"), reason, checks, metrics and hashes as in a record.  ``audits``: those of
+    this process by track; one that is missing is made here and kept there for the certificates to come, since
+    synchronisation does not depend on the network.  None: what is computed is compared, and nothing is timed.
     """
     architecture, training = cell.make_architecture(), cell.make_training()
     weights = generic(architecture, SEED)
@@ -153,10 +159,20 @@ def certify(adapter: Adapter, cell: CertificateCell) -> dict[str, Any]:
         *_compare_steps(adapter, cell, architecture, noisy, clean, expected, drift),
     ]
     failed = [check for check in checks if not check.ok]
+    reason = failed[0].sentence() if failed else None
+    # Of what is computed alone: the audit is a measurement, and another one every time.
     metrics = {"worst_ratio": max(check.ratio for check in checks), **drift}
+    if audits is not None:
+        found = audits.get(cell.track)
+        if found is None:
+            found = audits[cell.track] = audit(adapter, noisy, cell.batch_size)
+        checks.append(Check(SYNCHRONISATION, found.severity, 1.0))
+        metrics |= found.figures
+        # Numbers that are read too early are wrong for that reason.
+        reason = found.reason or reason
     return {
-        "status": "parity_failed" if failed else "ok",
-        "reason": failed[0].sentence() if failed else None,
+        "status": "parity_failed" if reason else "ok",
+        "reason": reason,
         "checks": [check.as_json() for check in checks],
         "metrics": metrics,
         "hashes": {"architecture": architecture.digest(), "training": training.digest(), "weights": digest(weights)},

@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 if TYPE_CHECKING:
+    from bench.audit import Audit
     from bench.timing import TimingBench
     from bench.trial import TrialBench
-    from implementations.adapter import Adapter, Setting
+    from implementations.adapter import Adapter, Setting, Track
 
 Payload = dict[str, Any]
 
@@ -46,6 +47,8 @@ class Server:
         self._trials: TrialBench | None = None
         self._timing: TimingBench | None = None
         self._rss_after_import = 0
+        self._audits: dict[Track, Audit] = {}
+        self._prepared: Payload | None = None
 
     @property
     def adapter(self) -> Adapter:
@@ -97,7 +100,29 @@ class Server:
         from bench.cells import CertificateCell
         from bench.parity import certify
 
-        return certify(self.adapter, CertificateCell.from_axes(request["cell"]))
+        return certify(self.adapter, CertificateCell.from_axes(request["cell"]), self._audits)
+
+    def audit(self, request: Payload) -> Payload:
+        """The synchronisation audit of a timing cell: ``ok``, ``reason``, ``figures``.  Of the workload that was
+        prepared last, if that is this cell: then nothing is built or compiled twice, and the cold costs, which
+        ``prepare`` measures, stay cold.  Its weights and optimizer are others afterwards."""
+        from bench.audit import audit, build
+        from bench.cells import TimingCell
+
+        cell = TimingCell.from_axes(request["cell"])
+        if self._prepared == cell.axes():
+            images = self.timing.images
+        else:
+            self._prepared = None
+            images = build(self.adapter, cell)
+        found = audit(self.adapter, images, cell.batch_size, brief=True)
+        return {"ok": found.ok, "reason": found.reason, "figures": found.figures}
+
+    def peaks(self, request: Payload) -> Payload:
+        """What this library reaches on this machine, see :func:`bench.roofline.measure`."""
+        from bench.roofline import measure
+
+        return measure(self._adapter, self.setting)
 
     def trial(self, request: Payload) -> Payload:
         from bench.cells import TrialCell
@@ -110,7 +135,11 @@ class Server:
     def prepare(self, request: Payload) -> Payload:
         from bench.cells import TimingCell
 
-        return self.timing.prepare(TimingCell.from_axes(request["cell"]), request["samples"], request["measure_memory"])
+        cell = TimingCell.from_axes(request["cell"])
+        self._prepared = None
+        figures = self.timing.prepare(cell, request["samples"], request["measure_memory"])
+        self._prepared = cell.axes()
+        return figures
 
     def settle(self, request: Payload) -> Payload:
         return self.timing.settle(request["kind"], request["blocks"], request["seconds"], request.get("batches"))
@@ -122,6 +151,7 @@ class Server:
         return self.timing.block(request["kind"], request["repeats"])
 
     def resize(self, request: Payload) -> Payload:
+        self._prepared = None  # its network is made anew
         return self.timing.resize(request["batch_size"], request["seconds"], request.get("repeats"))
 
     def energy(self, request: Payload) -> Payload:
@@ -133,7 +163,7 @@ class Server:
     def verbs(self) -> dict[str, Callable[[Payload], Payload]]:
         """By name, as requests call them."""
         names = ("configure", "reference", "certify", "trial", "prepare", "settle", "calibrate", "block")
-        return {name: getattr(self, name) for name in (*names, "resize", "energy", "memory")}
+        return {name: getattr(self, name) for name in (*names, "resize", "energy", "memory", "audit", "peaks")}
 
 
 def serve(server: Server, requests: queue.SimpleQueue[bytes], replies: TextIO) -> None:

@@ -1,0 +1,262 @@
+"""The synchronisation audit: backends whose work is done when the clock is read pass, the others do not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_backend import Fake
+
+from bench import audit as audits
+from bench.audit import Audit, audit
+from bench.cells import CertificateCell, TimingCell
+from bench.parity import SYNCHRONISATION, certify
+from implementations.adapter import Setting
+from implementations.architecture import Architecture
+from implementations.parameters import Array, Weights
+from implementations.training import Training
+
+STEP = 1e-3
+"""Seconds of a batch of the fakes: they sleep, so that a busy machine does not slow them."""
+BATCH = 8
+
+
+class Device(Fake):
+    """A device that needs ``STEP`` a batch, whatever it is; what it does with its time is up to its subclasses."""
+
+    name = "device"
+
+    def work(self, batches: int) -> None:
+        time.sleep(STEP * batches)
+
+    def train_epoch(self, order: Any) -> float:
+        self.work(-(-len(order) // self.training.batch_size))
+        return 0.5
+
+    def reconstruct(self, noisy: Array) -> Array:
+        self.work(-(-len(noisy) // self.training.batch_size))
+        return np.zeros_like(noisy)
+
+
+class Background(Device):
+    """Trains in a thread.  Whoever asks for the weights waits for it, so its numbers are right; ``synchronize`` waits
+    for the share ``waits`` of the work."""
+
+    waits = 1.0
+
+    def build(self, architecture: Architecture, training: Training, track: Any) -> None:
+        super().build(architecture, training, track)
+        self.thread: threading.Thread | None = None
+        self.done = 0.0
+
+    def work(self, batches: int) -> None:
+        self.join()
+        now = time.perf_counter()
+        self.done, self.enough = now + STEP * batches, now + self.waits * STEP * batches
+        self.thread = threading.Thread(target=time.sleep, args=(STEP * batches,))
+        self.thread.start()
+
+    def join(self) -> None:
+        if self.thread is not None:
+            self.thread.join()
+
+    def synchronize(self) -> None:
+        if self.thread is not None:
+            time.sleep(max(self.enough - time.perf_counter(), 0.0))
+
+    def weights(self) -> Weights:
+        self.join()
+        return super().weights()
+
+    def reconstruct(self, noisy: Array) -> Array:
+        time.sleep(STEP * (-(-len(noisy) // self.training.batch_size)))
+        return np.zeros_like(noisy)
+
+
+class Never(Background):
+    waits = 0.0
+
+
+class Partly(Background):
+    waits = 0.7
+
+
+class LazyImages(Device):
+    """Gives images back that are computed when somebody looks."""
+
+    def reconstruct(self, noisy: Array) -> Any:
+        batches = -(-len(noisy) // self.training.batch_size)
+        return _Lazy(lambda: time.sleep(STEP * batches), np.zeros_like(noisy))
+
+
+class _Lazy:
+    def __init__(self, compute: Callable[[], None], value: Array) -> None:
+        self.compute: Callable[[], None] | None = compute
+        self.value = value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.compute is not None:
+            self.compute()
+            self.compute = None
+        return self.value
+
+
+class Unfinished(Background):
+    """Neither ``synchronize`` nor reading waits: the numbers come in later."""
+
+    waits = 0.0
+
+    def join(self) -> None:
+        pass
+
+    def weights(self) -> Weights:
+        ready = time.perf_counter() >= self.done
+        return {name: value + ready for name, value in super().weights().items()}
+
+
+class Truncated(Device):
+    """Trains on 8 batches at most, however many it is given: fast on long epochs."""
+
+    def work(self, batches: int) -> None:
+        super().work(min(batches, 8))
+
+
+def audited(kind: type[Device], *, brief: bool = False) -> Audit:
+    cell = TimingCell(backend="x", track="tuned", architecture="dense", latent=4, height=12, width=12, batch_size=BATCH)
+    adapter = kind()
+    adapter.configure(Setting())
+    return audit(adapter, audits.build(adapter, cell), BATCH, brief=brief)
+
+
+@pytest.mark.parametrize("kind", [Device, Background])
+@pytest.mark.parametrize("brief", [False, True])
+def test_who_has_finished_when_the_clock_is_read_passes(kind: type[Device], brief: bool) -> None:
+    found = audited(kind, brief=brief)
+    assert found.ok
+    assert found.reason is None
+    assert found.severity < 1
+    for verb in ("train", "inference"):
+        assert found.figures[f"sync_{verb}_ratio"] == pytest.approx(2, abs=0.5)
+        assert found.figures[f"sync_{verb}_residual"] < 0.05
+
+
+def test_it_is_told_whether_the_verb_itself_waits() -> None:
+    assert audited(Device).figures["sync_train_returned"] > 0.95
+    assert audited(Background).figures["sync_train_returned"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"),
+    [(Never, 1.0), (Partly, 0.3)],
+)
+def test_training_that_goes_on_behind_synchronize_is_caught(kind: type[Device], left: float) -> None:
+    found = audited(kind, brief=True)
+    assert not found.ok
+    assert found.severity > 1
+    assert "synchronize() does not wait for train_epoch" in str(found.reason)
+    assert found.figures["sync_train_residual"] == pytest.approx(left, abs=0.1)
+    assert found.figures["sync_inference_residual"] < 0.05, "inference is honest, and found to be"
+
+
+def test_images_that_are_computed_when_somebody_looks_are_caught() -> None:
+    found = audited(LazyImages)
+    assert "synchronize() does not wait for reconstruct" in str(found.reason)
+    assert found.figures["sync_inference_residual"] > 0.9
+
+
+def test_weights_that_change_after_synchronize_are_caught() -> None:
+    found = audited(Unfinished)
+    assert not found.ok
+    assert "still change" in str(found.reason) or "train_epoch" in str(found.reason)
+
+
+def test_time_that_does_not_grow_with_the_work_is_caught() -> None:
+    found = audited(Truncated)
+    assert not found.ok
+    assert "2 expected" in str(found.reason) or "no time" in str(found.reason)
+
+
+class Stairs(Device):
+    """A call costs 60 ms and goes up in steps of 8 batches, as ``fit`` does: odd, and honest."""
+
+    def work(self, batches: int) -> None:
+        time.sleep(0.06)
+        super().work(-(-batches // 8) * 8)
+
+
+def test_what_a_call_costs_is_not_held_against_it() -> None:
+    assert audited(Stairs).ok
+
+
+# -- in the certificate --------------------------------------------------------------------------------------------
+
+
+class AsyncFake(Fake):
+    """Computes all that it should, a moment later than it says."""
+
+    name = "fake"
+    waits = False
+
+    def train_epoch(self, order: Any) -> float:
+        loss = super().train_epoch(order)
+        self.until = time.perf_counter() + STEP * len(order) / self.training.batch_size
+        return loss
+
+    def wait(self) -> None:
+        time.sleep(max(getattr(self, "until", 0.0) - time.perf_counter(), 0.0))
+
+    def synchronize(self) -> None:
+        if self.waits:
+            self.wait()
+
+    def weights(self) -> Weights:
+        self.wait()
+        return super().weights()
+
+
+class HonestFake(AsyncFake):
+    waits = True
+
+
+CELL = CertificateCell(
+    backend="fake", track="tuned", precision="float64", architecture="dense", latent=2, height=4, width=4, batch_size=16
+)
+
+
+def certified(kind: type[Fake], shared: dict[Any, Audit], cell: CertificateCell = CELL) -> dict[str, Any]:
+    adapter = kind()
+    adapter.configure(Setting("cpu", "float64", 1))
+    return certify(adapter, cell, shared)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "audit-references"))
+
+
+def test_the_audit_is_part_of_the_certificate_and_made_once() -> None:
+    shared: dict[Any, Audit] = {}
+    result = certified(HonestFake, shared)
+    assert result["status"] == "ok", result["reason"]
+    (check,) = (check for check in result["checks"] if check["quantity"] == SYNCHRONISATION)
+    assert check["ok"]
+    assert 0 <= check["deviation"] <= check["tolerance"] == 1
+    assert {"sync_train_ratio", "sync_train_residual", "sync_inference_ratio"} <= set(result["metrics"])
+    assert set(shared) == {"tuned"}
+    start = time.perf_counter()
+    again = certified(HonestFake, shared)
+    assert again["metrics"] == result["metrics"], "the audit of the process is repeated, not made again"
+    assert time.perf_counter() - start < 10
+
+
+def test_an_asynchronous_backend_that_computes_the_specification_gets_no_certificate() -> None:
+    result = certified(AsyncFake, {})
+    assert result["status"] == "parity_failed"
+    assert "synchronize() does not wait" in result["reason"]
+    wrong = [check["quantity"] for check in result["checks"] if not check["ok"]]
+    assert wrong == [SYNCHRONISATION], "there is nothing wrong with its numbers"
+    assert result["metrics"]["worst_ratio"] <= 1
