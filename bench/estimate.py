@@ -205,7 +205,8 @@ def _resized_seconds(session: Session, cell: Cell, size: int) -> float:
     if size == cell.batch_size or not session.inference:
         return 0.0
     batch = inference_seconds(replace(cell, batch_size=size), size)
-    calls = RESIZED_BATCHES[0] + SHORT_BATCHES * (SHORT_CALLS + 1)
+    shorts = 2 if SHORT_BATCHES * batch > session.block_seconds else SHORT_CALLS + 1
+    calls = RESIZED_BATCHES[0] + SHORT_BATCHES * shorts
     blocks = RESIZED_BLOCKS * max(session.block_seconds, RESIZED_BATCHES[0] * batch)
     return COMPILE.get(cell.backend, OTHER_SECONDS) / 2 + calls * batch + blocks
 

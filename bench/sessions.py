@@ -22,7 +22,6 @@ from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
 from bench.records import Ended, now
 from bench.summary import classified, energy_state, steady_states, summarise, warnings
 from bench.timing import BlockKind, staged_samples
-from bench.worker import Server
 from implementations.adapter import Track
 from results.schema import Status
 
@@ -112,9 +111,6 @@ class SessionRun:
         for position, cells in enumerate(workloads[turn:] + workloads[:turn]):
             by_contestant = {(cell.backend, cell.track): cell for cell in cells}
             self._workload([by_contestant[c] for c in order if c in by_contestant], dict(facts), position == 0)
-        if not number and self.session.audit and hasattr(Server, "audit"):
-            for contestant in order:
-                self._audit(contestant)
         for worker in self.workers.values():
             worker.close()
         self.workers.clear()
@@ -138,24 +134,15 @@ class SessionRun:
             for cell in self._running(contestant):
                 self.courses[cell].fail(failure)
 
-    def _audit(self, contestant: Contestant) -> None:
-        """Does synchronize() wait, in this very process?  Asked when its first round is over, since the audit compiles
-        and would take that out of the cold costs; before any figure counts, since whoever fails has none."""
-        cells = self._running(contestant)
-        if not cells or contestant not in self.workers:
-            return
-        self.on_step(f"round 1/{self.session.rounds}: audit of {' '.join(contestant)}")
-        try:
-            found = self._ask(cells[0], "audit", cell=cells[0].axes())
-        except WorkerFailure as failure:
-            self._kill(contestant)
-            for cell in cells:
-                self.courses[cell].fail(failure)
-            return
-        for cell in cells:
-            self.courses[cell].audit = found
+    def _audit(self, cell: TimingCell) -> None:
+        """Does synchronize() wait, in this very process?  Asked when the contestant's first workload is measured, since
+        the audit trains and would take that out of the cold costs and of what settling shows; before any figure
+        counts, since whoever fails has none: in no workload."""
+        found = self._ask(cell, "audit", cell=cell.axes())
+        for one in self._running((cell.backend, cell.track)):
+            self.courses[one].audit = found
             if not found["ok"]:
-                self.courses[cell].fail(WorkerFailure("parity_failed", f"synchronisation audit: {found['reason']}"))
+                self.courses[one].fail(WorkerFailure("parity_failed", f"synchronisation audit: {found['reason']}"))
 
     def _workload(self, cells: Iterable[TimingCell], facts: dict[str, Any], first: bool) -> None:
         active = [cell for cell in cells if self.courses[cell].status == "ok"]
@@ -177,6 +164,10 @@ class SessionRun:
         if self.session.energy:
             for cell in active:
                 self._try(cell, partial(self._energy, cell, figures[cell]))
+        if self.session.audit and not facts["round"]:
+            for cell in active:
+                if not self.courses[cell].audit:
+                    self._try(cell, partial(self._audit, cell))
         for size in self.session.inference_batches if self.session.inference else ():
             self._resized(active, size, figures)
         for cell in active:

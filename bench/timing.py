@@ -199,8 +199,9 @@ class TimingBench:
             wanted = min(max(wanted, low), high)
         return wanted, blocks
 
-    def _short_call(self, kind: BlockKind) -> list[float]:
-        """[samples, seconds], the seconds a median."""
+    def _short_call(self, kind: BlockKind, enough: float = math.inf) -> list[float]:
+        """[samples, seconds], the seconds a median; of a single call if that takes ``enough`` seconds: what a call
+        costs beside its samples is then next to nothing of it."""
         count = min(SHORT_BATCHES * self.batch_size, len(self.images))
         order, images = np.arange(count, dtype=np.int64), self.images[:count]
 
@@ -210,9 +211,9 @@ class TimingBench:
             else:
                 self.adapter.reconstruct(images)
 
-        call()
         with _undisturbed():
-            return [count, float(np.median([self._timed(call) for _ in range(SHORT_CALLS)]))]
+            times = 1 if self._timed(call) > enough else SHORT_CALLS
+            return [count, float(np.median([self._timed(call) for _ in range(times)]))]
 
     def _total(self, kind: BlockKind, result: dict[str, Any]) -> tuple[int, float]:
         if kind == "latency":
@@ -278,13 +279,13 @@ class TimingBench:
             self.images = self.images[:count]
         self.batch_size = batch_size
         found = self._total("inference", self.block("inference", 1))[1]
-        short = self._short_call("inference")
+        short = self._short_call("inference", seconds)
         if repeats is None:
             # A second call tells what the first one compiled; where a pass is long, the first has told enough.
             found = found if found > seconds else self._total("inference", self.block("inference", 1))[1]
             overhead = max(0.0, (short[1] * count - found * short[0]) / (count - short[0]))
-            wanted = max(seconds, SHORT_CALLS_PER_BLOCK * overhead)
-            repeats = min(max(1, round(wanted / max(found, 1e-9))), MAXIMUM_REPEATS)
+            wanted = max(seconds, SHORT_CALLS_PER_BLOCK * overhead) - overhead
+            repeats = min(max(1, round(wanted / max(found - overhead, 1e-9))), MAXIMUM_REPEATS)
         return {"repeats": repeats, "short_call": short}
 
     def energy(self, kind: BlockKind, repeats: int) -> dict[str, Any]:

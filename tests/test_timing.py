@@ -42,8 +42,8 @@ def cell(backend: str = "fake", **axes: Any) -> TimingCell:
     return TimingCell(**{"backend": backend, **small, **axes})
 
 
-def session(*cells: TimingCell, rounds: int = 2, blocks: int = 4, seconds: float = 0.02) -> Session:
-    return Session(cells, rounds, blocks, seconds, inference=True, latency=True)
+def session(*cells: TimingCell, rounds: int = 2, blocks: int = 4, seconds: float = 0.02, **rules: Any) -> Session:
+    return Session(cells, rounds, blocks, seconds, inference=True, latency=True, **rules)
 
 
 def measure(what: Session, logs: Path, **options: Any) -> dict[TimingCell, Ended]:
@@ -76,6 +76,61 @@ def test_a_session_measures_all_figures(tmp_path: Path) -> None:
     flops = network.forward_flops() + network.backward_flops()
     assert results[fast].facts["metrics"]["train_gflops"] == pytest.approx(rates["fake"] * flops / 1e9)
     assert len({one.facts["session"] for one in results.values()}) == 1
+
+
+def test_processes_settle_and_what_may_disturb_them_is_kept(tmp_path: Path) -> None:
+    contestants = [cell(track="idiomatic"), cell(track="tuned")]
+    rules = {"settle_blocks": 16, "inference_batches": (1, 8, 32), "energy": True}
+    results = measure(session(*contestants, seconds=0.05, **rules), tmp_path)
+    for one in results.values():
+        assert "train" in one.facts["steady"]
+        assert one.facts["energy"].startswith(("measured", "unavailable: "))
+        for entry in one.facts["samples"]["rounds"]:
+            series = entry["settle"]["train"]
+            conditions = entry["conditions"]["settle"]
+            assert len(series) == len(conditions) == 16
+            assert {samples for samples, _ in series} == {entry["settle_batches"] * 8}
+            calm = sum(not found["disturbed"] for found in conditions)
+            few = 8 <= calm < 12  # with fewer than half, all are taken
+            assert (entry["steady"]["train"]["kind"] == "too_short") == few
+            assert len(entry["conditions"]["train"]) == len(entry["train"])
+            assert sum(found["calls"] for found in entry["conditions"]["latency"]) == len(entry["latency"])
+            assert all(found["wall_seconds"] > 0 for found in entry["conditions"]["train"])
+            assert len(entry["process"]["cpus"]) == 1, "bound to the core that it was given"
+            assert 0 < entry["clock"]["cost_seconds"] < 1e-3
+            assert list(entry["batches"]) == ["1", "32"], "8 is the batch size that is measured anyway"
+            assert len(entry["batches"]["32"]["inference"]) == sessions.RESIZED_BLOCKS
+        metrics = one.facts["metrics"]
+        sizes = [metrics[f"inference_samples_per_second_b{size}"] for size in (1, 8, 32)]
+        assert sizes[1] == metrics["inference_samples_per_second"]
+        # The fake takes all images at once, whatever the batch size: a busy machine blurs that, by no factor of 3.
+        assert 1 / 3 < sizes[0] / sizes[2] < 3
+        assert metrics["train_step_seconds"] == pytest.approx(8 / metrics["train_samples_per_second"])
+    first, second = (one.facts["samples"]["rounds"] for one in results.values())
+    assert first[0]["settle_batches"] == first[1]["settle_batches"], "later processes settle as the first one did"
+    assert second[0]["repeats"] == second[1]["repeats"]
+
+
+def test_who_does_not_wait_for_the_device_has_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+    ask = SessionRun._ask
+
+    def answer(self: SessionRun, contestant: TimingCell, verb: str, /, **payload: Any) -> dict[str, Any]:
+        if verb != "audit":
+            return ask(self, contestant, verb, **payload)
+        asked.append((contestant.backend, len(self.courses[contestant].rounds)))
+        honest = contestant.backend == "fake"
+        return {"ok": honest, "reason": None if honest else "synchronize() does not wait", "figures": {"ratio": 2.0}}
+
+    monkeypatch.setattr(SessionRun, "_ask", answer)
+    good = cell("fake")
+    bad = [cell("other", loss=loss) for loss in ("mse", "bce")]
+    results = measure(session(good, *bad, blocks=2, audit=True), tmp_path)
+    assert asked == [("fake", 0), ("other", 0)], "once a contestant, before its first round counts"
+    assert (results[good].status, results[good].facts["audit"]["ok"]) == ("ok", True)
+    for one in (results[bad[0]], results[bad[1]]):
+        assert (one.status, one.reason) == ("parity_failed", "synchronisation audit: synchronize() does not wait")
+        assert "metrics" not in one.facts
 
 
 def test_blocks_go_round_in_abba_order_and_rounds_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +220,51 @@ def test_warmup_is_left_out_of_the_figures_and_kept_in_the_samples() -> None:
     assert "latency_p99_seconds" not in metrics, "30 calls have no 99th percentile"
 
 
+def rounds_of(kinds: list[str], disturbed: str | None = None) -> list[dict[str, Any]]:
+    return [
+        {
+            "train": [[100, 0.1]] * 2,
+            "conditions": {"train": [{"disturbed": disturbed}] * 2},
+            "steady": {"train": {"kind": kind, "start": 0, "level": 1e-3}},
+            "busy_cores": 0.0,
+        }
+        for kind in kinds
+    ]
+
+
+def test_a_session_says_why_its_figures_should_be_read_with_care() -> None:
+    assert warnings(rounds_of(["flat", "warmup"]), {}) == []
+    (text,) = warnings(rounds_of(["flat", "flat"], "waited"), {})
+    assert text.startswith("too disturbed: in 2 of 2 processes most train blocks")
+    (text,) = warnings(rounds_of(["no_steady_state", "no_steady_state"]), {})
+    assert text.startswith("no steady state")
+    assert steady_states(rounds_of(["flat", "slowdown"])) == {"train": "inconsistent"}
+    late = [entry | {"clock": {"cost_seconds": 1e-6}} for entry in rounds_of(["flat", "flat"])]
+    assert warnings(late, {"latency_seconds": 1e-2}) == []
+    assert "1 µs" in warnings(late, {"latency_seconds": 1e-4})[0]
+
+
+def test_a_load_that_comes_and_goes_is_no_process_that_never_settles() -> None:
+    series = [[100, 0.1 + 0.001 * (n % 3)] for n in range(24)]
+    bad = range(18, 24)
+    for n in bad:
+        series[n] = [100, 0.2]
+    conditions = [{"disturbed": "waited" if n in bad else None} for n in range(24)]
+    measured = classified({"settle": {"train": series}, "conditions": {"settle": conditions}})
+    assert (measured["steady"]["train"]["kind"], measured["steady"]["train"]["start"]) == ("flat", 0)
+    blamed = classified({"settle": {"train": series}, "conditions": {"settle": [{"disturbed": None}] * 24}})
+    assert blamed["steady"]["train"]["kind"] == "slowdown"
+
+
+def test_energy_is_measured_or_has_a_reason() -> None:
+    assert energy_state([{"energy": {"unavailable": "no counters"}}] * 2) == "unavailable: no counters"
+    assert energy_state([{}]).startswith("unavailable: not asked for")
+    window = {"source": "a test", "joules": 60.0, "seconds": 2.0, "samples": 3000}
+    rounds = [{"energy": window, "train": [[100, 0.1]] * 4, "staged_samples": 100}] * 3
+    assert energy_state(rounds) == "measured"
+    assert summarise(cell(), rounds)["train_joules_per_sample"] == pytest.approx(0.02)
+
+
 def test_epochs_have_whole_batches_and_about_the_length_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     dense = cell(height=28, width=28, latent=64).make_architecture()
@@ -209,6 +309,67 @@ def test_blocks_have_the_length_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     latency = bench.block("latency", 3)
     assert latency["latency"] == [pytest.approx(1e-4)] * 3
     assert latency["conditions"]["calls"] == 3
+
+
+class Called(fake_backend.Fake):
+    """A call costs 100 ms, a training step of 8 samples 2 ms, an image 1 ms to reconstruct; on a clock of its own."""
+
+    now = 0.0
+
+    def train_epoch(self, order: NDArray[np.int64]) -> float:
+        self.now += 0.1 + 0.002 * len(order) / 8
+        return 0.0
+
+    def reconstruct(self, noisy: Array) -> Array:
+        self.now += 0.1 + 1e-3 * len(noisy)
+        return noisy
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> TimingBench:
+    adapter = Called()
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: adapter.now))
+    adapter.configure(Setting())
+    bench = TimingBench(adapter, "float32", memory.resident_bytes())
+    bench.prepare(cell(), 40 * 8, measure_memory=False)
+    return bench
+
+
+def test_the_settle_series_is_of_calls_that_are_long_against_their_cost(called: TimingBench) -> None:
+    found = called.settle("train", 24, 10.0)
+    # A short call takes 104 ms, a quarter of the epoch 120: doubled until it takes 2.5 short calls, or three times.
+    assert found["batches"] == 80
+    assert found["blocks"] == [[640, pytest.approx(0.26)]] * 24
+    assert called.settle("train", 3, 10.0, batches=10)["blocks"] == [[80, pytest.approx(0.12)]] * 3
+
+
+def test_a_slow_backend_settles_in_fewer_blocks(called: TimingBench) -> None:
+    # 24 blocks of a session of 10 ms may take 1.5 x 24 x 10 ms = 0.36 s, and one takes 0.12 s: the limit is passed
+    # with the third, or by rounding with the fourth.
+    assert len(called.settle("train", 24, 0.01, batches=10)["blocks"]) in (3, 4)
+
+
+def test_blocks_are_long_against_the_clock(called: TimingBench) -> None:
+    plain = called.calibrate("train", 0.01)["repeats"]
+    called.clock = {"resolution_seconds": 0.01, "cost_seconds": 0.0}  # an old system's: blocks of 10 s
+    repeats = called.calibrate("train", 0.01)["repeats"]
+    assert called.block("train", repeats)["seconds"] == pytest.approx(10.0, rel=0.02)
+    assert repeats > plain
+
+
+def test_inference_in_other_batches_is_a_network_made_for_them(called: TimingBench) -> None:
+    from results.rates import rate
+
+    found = called.resize(2, 0.5)
+    assert found["short_call"] == [4, pytest.approx(0.104)]
+    assert called.adapter.training.batch_size == 2
+    block = called.block("inference", found["repeats"])
+    assert block["seconds"] > timing.SHORT_CALLS_PER_BLOCK * 0.1 * 0.9, "long against the cost of the call"
+    entry = {"inference": [[block["samples"], block["seconds"]]] * 2, "calls": {"inference": block["calls"]}}
+    assert rate(entry | {"short_calls": {"inference": found["short_call"]}}, "inference") == pytest.approx(1000.0)
+    assert called.resize(2, 0.5, repeats=7)["repeats"] == 7
+    called.resize(512, 0.5)
+    assert len(called.images) == 4 * 512, "more than were staged, if a few batches need them"
 
 
 def test_peak_memory_is_what_was_held_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
