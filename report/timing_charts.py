@@ -25,6 +25,8 @@ AXIS_BELOW = 0.97
 """Where the scale of multiples begins: so that the line of the first, at 1, does not lie on the axis."""
 BEYOND_LAST = 4.0
 """The chart goes on to this many times the images of the last change of the lead."""
+MOST_TIMES = 10
+"""... but to no more than this many times what is asked for; the sentence below it names changes beyond."""
 
 
 def start_chart(start: Start, number: int, epoch: Epoch | None) -> Chart:
@@ -33,8 +35,9 @@ def start_chart(start: Start, number: int, epoch: Epoch | None) -> Chart:
 
     ones = sorted({one.name: one for meeting in start.meetings for one in (meeting.a, meeting.b)}.values(), key=_order)
     costs = {one.name: typical(one.costs) for one in ones}
-    last = BEYOND_LAST * start.ahead[-1][1]
-    most = max(last, LONGEST_EPOCHS * epoch.size if epoch else 1e6, 10 * FEWEST_IMAGES)
+    usual = LONGEST_EPOCHS * (epoch.size if epoch else 10_000)
+    last = min(BEYOND_LAST * start.ahead[-1][1], MOST_TIMES * usual)
+    most = max(last, usual, 10 * FEWEST_IMAGES)
     numbers = np.geomspace(FEWEST_IMAGES, most, LINE_POINTS)
     rows: list[dict[str, Any]] = []
     for images in map(float, numbers):
@@ -60,7 +63,7 @@ def start_chart(start: Start, number: int, epoch: Epoch | None) -> Chart:
     )
     lines = _lines(alt, rows, ones, x, y, ["who:N", alt.Tooltip("text:N", title="time")])
     said = "; ".join(f"from {text.significant(images)} images {one.name}" for one, images in start.ahead)
-    return Chart(f"start-{number}", start.load.label, f"First are: {said}", spec_of(lines, 250))
+    return Chart(f"start-{number}", start.load.label, f"First are: {said}", _spec(lines))
 
 
 def batch_chart(load: Workload, number: int) -> Chart | None:
@@ -83,12 +86,25 @@ def batch_chart(load: Workload, number: int) -> Chart | None:
         title="images in a batch",
         axis=alt.Axis(values=sizes, format="d", grid=False),
     )
-    y = alt.Y("rate:Q", scale=alt.Scale(type="log"), title="images/s", axis=alt.Axis(format="~s", tickCount=4))
+    y = alt.Y(
+        "rate:Q",
+        scale=alt.Scale(type="log", nice=False),
+        title="images/s (logarithmic)",
+        axis=alt.Axis(format="~s", tickCount=5, grid=False),
+    )
     tips = ["who:N", alt.Tooltip("batch:Q", title="batch"), alt.Tooltip("text:N", title="images/s")]
     lines = _lines(alt, rows, ones, x, y, tips)
     best = max(rows, key=lambda row: row["rate"])
     summary = f"The highest rate is {best['text']} images/s, {best['who']} in batches of {best['batch']}."
-    return Chart(f"batch-{number}", load.label, summary, spec_of(lines, 250))
+    return Chart(f"batch-{number}", load.label, summary, _spec(lines))
+
+
+def _spec(chart: Any) -> dict[str, Any]:
+    """Names of contestants are long: two beside each other where there is room, on a phone one."""
+    spec = spec_of(chart, 250)
+    spec["config"] = {**spec["config"], "legend": {**spec["config"]["legend"], "columns": 2}}
+    spec["usermeta"] = {"narrowColumns": 1}
+    return spec
 
 
 def _order(one: Contestant) -> tuple[Any, ...]:
@@ -100,7 +116,7 @@ def _lines(alt: Any, rows: list[dict[str, Any]], ones: Sequence[Contestant], x: 
     names = [one.name for one in ones]
     colours = alt.Scale(domain=names, range=[backend_colour(one.backend) for one in ones])
     dashes = alt.Scale(domain=names, range=[DASHES.get(one.track, [2, 2]) for one in ones])
-    legend = alt.Legend(symbolType="stroke", symbolSize=400, columns=2, labelLimit=240)
+    legend = alt.Legend(symbolType="stroke", symbolSize=400, labelLimit=240)
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y, color=alt.Color("who:N", scale=colours, legend=legend))
     lines = base.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("who:N", scale=dashes, legend=legend))
     dots = base.mark_point(filled=True, size=40, opacity=0, stroke=INK).encode(tooltip=tips)

@@ -134,38 +134,44 @@ def breakeven_table(start: Start, epoch: Epoch | None) -> Table:
 
 
 def reach_table(found: Race) -> Table:
-    """A row for each contestant, a column for each target."""
+    """A row for each contestant; for each target when, and after how many epochs."""
     rows, kinds = [], []
     for attempt in found.attempts:
-        row = [Cell(attempt.contestant.backend, attempt.contestant.track, kind="name"), Cell(attempt.network)]
-        row += [_reached(attempt, index) for index in range(len(found.targets))]
+        one = attempt.contestant
+        row = [Cell(one.backend, f"{one.track}; {attempt.network}", kind="name")]
+        for index in range(len(found.targets)):
+            row += _reached(attempt, index)
         seeds = attempt.reaches[0].seeds if attempt.reaches else 0
         rows.append([*row, Cell(f"{text.fixed(attempt.best)} dB"), Cell(str(attempt.epochs)), Cell(str(seeds))])
         kinds.append("leader" if attempt is found.winner else "")
-    columns = ["contestant", "network", *(f"to {target} dB" for target in found.targets), "highest", "epochs", "seeds"]
+    columns = ["contestant, network"]
+    for target in found.targets:
+        columns += [f"to {target} dB", "after epoch"]
+    columns += ["highest", "of epochs", "seeds"]
     caption = f"Time to PSNR: {found.condition}, {found.images:,} training images"
-    return Table(caption, columns, rows, frozenset(range(2, len(columns))), kinds)
+    return Table(caption, columns, rows, frozenset(range(1, len(columns))), kinds)
 
 
-def _reached(attempt: Attempt, index: int) -> Cell:
+def _reached(attempt: Attempt, index: int) -> list[Cell]:
+    """Seconds from nothing, and the epoch, with what the trial's own clock said."""
     found, time = attempt.reaches[index], attempt.expected[index]
     epochs = found.typical_epochs
     if epochs is None:
         some = f"{len(found.epochs)} of {text.count(found.seeds, 'seed')} did" if found.epochs else ""
-        return Cell("not reached", some)
-    spread = f" ({found.epochs[0]:g} to {found.epochs[-1]:g})" if found.epochs[0] < found.epochs[-1] else ""
-    notes = [f"{text.count(round(epochs), 'epoch')}{spread}"]
+        return [Cell("not reached", some), Cell("–")]
+    notes = []
+    if found.epochs[0] < found.epochs[-1]:
+        notes.append(f"{found.epochs[0]:g} to {found.epochs[-1]:g}")
     if len(found.epochs) < found.seeds:
         notes.append(f"{len(found.epochs)} of {found.seeds} seeds")
     if attempt.own and found.typical_seconds is not None:
         notes.append(f"{text.seconds(found.typical_seconds)} in its trial")
-    if time is None:
-        return Cell("–", ", ".join(notes))
-    return Cell(text.seconds(time.value), "; ".join([*_ends(time, text.seconds), ", ".join(notes)]))
+    when = Cell("–") if time is None else Cell(text.seconds(time.value), _ends(time, text.seconds))
+    return [when, Cell(f"{epochs:g}", "; ".join(notes))]
 
 
-def _ends(time: Interval, write: Callable[[float], str]) -> list[str]:
-    return [f"[{write(time.low)}, {write(time.high)}]"] if time.known else []
+def _ends(value: Interval, write: Callable[[float], str]) -> str:
+    return f"[{write(value.low)}, {write(value.high)}]" if value.known else ""
 
 
 def _outcome(meeting: Meeting) -> str:
@@ -230,8 +236,7 @@ def _thousandths(seconds: float) -> str:
 def _milliseconds(value: Interval) -> Cell:
     if not math.isfinite(value.value):
         return Cell("–")
-    note = f"[{_thousandths(value.low)}, {_thousandths(value.high)}]" if value.known else ""
-    return Cell(_thousandths(value.value), note)
+    return Cell(_thousandths(value.value), _ends(value, _thousandths))
 
 
 def _at_batch(size: int) -> Callable[[Contestant], Cell]:
@@ -265,5 +270,5 @@ def energy_notes(loads: Sequence[Workload]) -> list[str]:
         for standing in load.standings:
             energy = standing.contestant.record.get("energy")
             if energy and energy != "measured":
-                said[printable(energy)] = None
+                said[printable(energy).removeprefix("unavailable: ")] = None
     return list(said)

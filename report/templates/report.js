@@ -13,7 +13,7 @@
     plot.append(live);
     try {
       const spec = specs[name];
-      if (plot.clientWidth < 460) spec.config.legend.columns = 2;
+      if (plot.clientWidth < 460) spec.config.legend.columns = (spec.usermeta || {}).narrowColumns || 2;
       await vegaEmbed(live, spec, options);
       still.remove();
       live.style.cssText = "";
