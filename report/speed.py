@@ -178,7 +178,7 @@ def _contestant(record: Record, proof: Certification) -> Contestant:
         if found := rate(entry, "train"):
             rounds[int(entry["round"])] = found
     cell = record["cell"]
-    unsteady = NEVER_STEADY.get((record.get("steady") or {}).get("train"))
+    unsteady = NEVER_STEADY.get(str((record.get("steady") or {}).get("train")))
     doubts = [doubt for doubt in (proof.doubt(record), unsteady) if doubt]
     paid = costs(record["samples"]["rounds"])
     return Contestant(cell["backend"], cell["track"], record, rounds, paid, "; ".join(doubts) or None)
