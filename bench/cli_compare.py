@@ -142,11 +142,12 @@ def compare(
                 "to measure both sides now: daebench compare --live [SWEEP]"
             )
         from bench.compare import recorded
+        from results.comparison import METRICS
 
         comparison = recorded.compare_runs(
             Path(given[0]),
             Path(given[1]),
-            metrics=wanted or recorded.METRICS,
+            metrics=wanted or METRICS,
             drift=recorded.BETWEEN_SESSIONS if drift is None else share("--drift", drift, least=0.0),
             allow_missing=allow_missing,
             **limits,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from bench.compare import wording
+from report.text import count
 from results.comparison import Comparison, Outcome, Row
 
 MARKER = "<!-- daebench compare -->"
@@ -58,13 +59,13 @@ def _render(comparison: Comparison, rows: Sequence[Row], kept: int) -> str:
         ("Missing, which is allowed" if comparison.allow_missing else "Missing", comparison.missing),
     ):
         listed = _list(title, items)
-        parts += _folded(f"{title}: {wording.count(len(items), 'cell')}", listed) if len(items) > SHORT_LIST else listed
+        parts += _folded(f"{title}: {count(len(items), 'cell')}", listed) if len(items) > SHORT_LIST else listed
     parts += _list("Not judged", wording.notes(rows))
     if rows:
         left_out = len(rows) - kept
-        rest = [f"{wording.count(left_out, 'row')} left out: the JSON has all."] if left_out else []
+        rest = [f"{count(left_out, 'row')} left out: the JSON has all."] if left_out else []
         parts += _folded(
-            f"All {wording.count(len(rows), 'figure')}", [_table(rows[:kept]), *rest, escape(wording.legend(rows))]
+            f"All {count(len(rows), 'figure')}", [_table(rows[:kept]), *rest, escape(wording.legend(rows))]
         )
     renamed = [f"{old} → {new}" for old, new in comparison.renamed]
     sides = [*_list("New", comparison.new), *_list("Renamed", renamed)]
@@ -72,7 +73,7 @@ def _render(comparison: Comparison, rows: Sequence[Row], kept: int) -> str:
     if sides:
         parts += _folded(_summary(comparison), sides)
     if comparison.warnings:
-        parts += _folded(wording.count(len(comparison.warnings), "note"), _list("", comparison.warnings))
+        parts += _folded(count(len(comparison.warnings), "note"), _list("", comparison.warnings))
     return "\n\n".join(parts)
 
 
@@ -113,7 +114,7 @@ def _summary(comparison: Comparison) -> str:
         (len(comparison.renamed), "renamed cell"),
         (len(comparison.differences), "difference"),
     ]
-    return ", ".join(wording.count(number, noun) for number, noun in parts if number) + " between the sides"
+    return ", ".join(count(number, noun) for number, noun in parts if number) + " between the sides"
 
 
 def _folded(summary: str, parts: Sequence[str]) -> list[str]:

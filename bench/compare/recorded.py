@@ -23,6 +23,7 @@ import numpy as np
 from bench.compare import differences, wording
 from bench.compare.estimates import Estimate, Judged, judge_family, paired, welch
 from bench.compare.matching import Pair, match
+from report.text import count
 from results.comparison import METRICS, Comparison, Metric, Row, Unit
 from results.loading import Run, load_run
 from results.rates import rate, undisturbed_latencies
@@ -290,7 +291,7 @@ def _row(draft: _Draft, verdict: Judged) -> Row:
             "compare --live"
         )
     if reason and "images" in draft.notes:
-        reason += f" (over the test images of {wording.count(row.rounds, 'seed')})"
+        reason += f" (over the test images of {count(row.rounds, 'seed')})"
     return replace(row, reason=reason)
 
 
@@ -316,13 +317,13 @@ def _warnings(runs: tuple[Run, Run], drafts: Sequence[_Draft], drift: float, shi
     few = sum("images" in draft.notes for draft in drafts)
     if few:
         texts.append(
-            f"PSNR of {wording.count(few, 'row')} is judged over test images, for fewer than {LEAST_SEEDS} seeds are "
+            f"PSNR of {count(few, 'row')} is judged over test images, for fewer than {LEAST_SEEDS} seeds are "
             "common to both runs: that says nothing of how much training with another seed would differ."
         )
     for name, run in zip(("base", "head"), runs, strict=True):
         found = [text for record in run.of("timing", "ok") for text in record.get("warnings", [])]
         for text in dict.fromkeys(found):
-            texts.append(f"{name}, {wording.count(found.count(text), 'timing record')}: {text}")
+            texts.append(f"{name}, {count(found.count(text), 'timing record')}: {text}")
         texts += [f"{name}: {note}" for note in run.notes]
         if not run.about.get("finished"):
             texts.append(f"{name}: the run was not finished")
