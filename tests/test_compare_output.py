@@ -230,6 +230,15 @@ def test_a_pipe_gets_plain_text_with_the_verdict_last(monkeypatch: pytest.Monkey
         assert f"  {words}" in lines
 
 
+def test_a_narrow_terminal_keeps_names_and_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    line = next(line for line in shown(comparison(SLOWER)).splitlines() if line.startswith("regressed "))
+    assert "torch tuned, conv" in line
+    assert "+3.4 % [+2.9, +3.9]" in line
+    assert "images/s" not in line
+    assert len(line.rstrip()) <= 80
+
+
 def test_markup_in_labels_is_text() -> None:
     backend = row("keras[tensorflow] tuned [bold]x[/bold], train", "regressed")
     assert "keras[tensorflow] tuned [bold]x[/bold], train" in shown(comparison(backend))

@@ -15,6 +15,8 @@ from results.comparison import Comparison, Outcome, Row
 
 PIPED_WIDTH = 160
 """Characters a line where nobody says how many there are: no row should break in a log."""
+NARROW = 110
+"""Below this the levels of the two sides are left out, so that the change and its name fit on one line."""
 COLOURS: dict[Outcome, str] = {"pass": "green", "improved": "cyan", "regressed": "red", "inconclusive": "yellow"}
 
 
@@ -28,7 +30,7 @@ def show(comparison: Comparison, stream: TextIO | None = None) -> None:
     rows = wording.sorted_rows(comparison.rows)
     if rows:
         console.print()
-        console.print(_table(rows))
+        console.print(_table(rows, levels=console.width >= NARROW))
         console.print(escape(wording.legend(rows)), style="dim")
     for title, items in (
         ("failed", comparison.failed),
@@ -45,19 +47,18 @@ def show(comparison: Comparison, stream: TextIO | None = None) -> None:
     console.print(f"[bold {colour}]{comparison.outcome}[/]  {escape(wording.headline(comparison))}", soft_wrap=True)
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[Row], *, levels: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Rich shortens what does not fit; the verdict and the figures must not be what it shortens.
     table.add_column("verdict", no_wrap=True)
     table.add_column("figure", overflow="fold")
-    for name in ("base", "head", "change (+: worse)", "finds", "needs"):
+    for name in (*(("base", "head") if levels else ()), "change (+: worse)", "finds", "needs"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             f"[{COLOURS[row.outcome]}]{row.outcome}[/]",
             escape(row.label),
-            wording.level(row.base, row.metric),
-            wording.level(row.head, row.metric),
+            *([wording.level(side, row.metric) for side in (row.base, row.head)] if levels else []),
             escape(wording.interval(row.change, row.unit)),
             wording.detectable(row),
             wording.more_time(row),
