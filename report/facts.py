@@ -126,6 +126,8 @@ def environment_table(key: str, facts: dict[str, Any]) -> Table:
     """Everything that run.json says of one environment."""
     rows = []
     for name, value in facts.items():
+        if name == "peaks":  # stand beside the speeds
+            continue
         if name == "packages" and isinstance(value, dict):
             value = ", ".join(f"{package} {version}" for package, version in packages(facts))
         elif name in ("memory", "memory_available") and isinstance(value, int | float):

@@ -12,7 +12,6 @@ from typing import Any
 
 from report import charts, facts, pictures, tables, text, timing_charts, timing_tables
 from report.charts import Chart
-from report.peaks import Peaks
 from report.sentences import Analysis, Finding, analyse, findings, lead_sentence
 from report.speed import Workload
 from report.tables import Table
@@ -106,11 +105,11 @@ def make_page(run: Run) -> Page:
 
 def _speed(page: Page, analysis: Analysis) -> None:
     measured = [load for load in analysis.loads if load.standings]
-    peaks = Peaks(analysis.run.about)
     page.speed = [
-        (load, charts.speed_chart(load, index), timing_tables.speed_table(load, peaks))
+        (load, charts.speed_chart(load, index), timing_tables.speed_table(load, analysis.run.about))
         for index, load in enumerate(measured)
     ]
+    page.peaks = _filled(timing_tables.peaks_table(analysis.run))
     page.details = [table for load in measured if len((table := timing_tables.detail_table(load)).columns) > 1]
     batches = [timing_charts.batch_chart(load, index) for index, load in enumerate(measured)]
     page.batches = [chart for chart in batches if chart]

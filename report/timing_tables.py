@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from report import text
-from report.peaks import Peaks
 from report.reach import Attempt, Race
 from report.speed import MARGIN, RATE, Contestant, Standing, Workload
 from report.start import Epoch, Meeting, Start
 from report.tables import Cell, Table, printable, split
+from results import roofline
 from results.breakeven import COLD_COSTS
+from results.loading import Run
 from results.statistics import Interval
 
 INFERENCE = "inference_samples_per_second"
@@ -26,8 +27,10 @@ STEADY_NAMES = {
 }
 
 
-def speed_table(load: Workload, peaks: Peaks) -> Table:
-    """Ranks, rates, latency; those that are not ranked, and those that did not finish, below."""
+def speed_table(load: Workload, about: dict[str, Any]) -> Table:
+    """Ranks, rates, latency; those that are not ranked, and those that did not finish, below.  ``about``: run.json,
+    for the machine's peaks."""
+    peaks = roofline.measured(about)
     titles = ["rank", "backend, track", "training, images/s", "× fastest", "inference, images/s", "latency, ms"]
     titles += ["training, of peak", "inference, of peak"] if peaks else ["GFLOP/s"]
     titles.append("n")
@@ -44,8 +47,8 @@ def speed_table(load: Workload, peaks: Peaks) -> Table:
         ]
         gflops = text.significant(one.metric("train_gflops").value)
         if peaks:
-            row.append(Cell(_percent(peaks.share(one.record, "train")), f"{gflops} GFLOP/s"))
-            row.append(Cell(_percent(peaks.share(one.record, "inference"))))
+            row.append(Cell(_percent(roofline.share(about, one.record, "train")), f"{gflops} GFLOP/s"))
+            row.append(Cell(_percent(roofline.share(about, one.record, "inference"))))
         else:
             row.append(Cell(gflops))
         rows.append([*row, Cell(str(len(one.rounds)))])
@@ -76,6 +79,32 @@ def cold_table(load: Workload) -> Table:
         )
     titles = ["import", "build", "staging", "first step", "together", "peak process memory", "peak on device"]
     return Table(load.setting, ["backend, track", *titles], rows, frozenset(range(1, 8)))
+
+
+def peaks_table(run: Run) -> Table:
+    """What the machine can do, by device, precision and threads; no rows where nobody measured it."""
+    used = {record["environment"] for record in run.of("timing")}
+    rows = []
+    for key, environment in run.about.get("environments", {}).items():
+        for peak in roofline.peaks(environment) if key in used else ():
+            threads = text.count(peak.threads, "thread") if peak.device == "cpu" else ""
+            bandwidth = "–" if peak.bandwidth is None else f"{text.significant(peak.bandwidth / 1e9)} GB/s"
+            rows.append(
+                [
+                    Cell(
+                        ", ".join(filter(None, [peak.device, peak.precision, threads])), _machine(environment), "name"
+                    ),
+                    Cell(f"{text.significant(peak.flops / 1e9)} GFLOP/s", printable(peak.library)),
+                    Cell(bandwidth),
+                    Cell("–" if peak.balance is None else f"{text.significant(peak.balance, 2)} FLOP/byte"),
+                ]
+            )
+    columns = ["setting", "matrix product", "copying", "balance"]
+    return Table("What this machine can do", columns, rows, frozenset((1, 2, 3)))
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    return printable(environment.get("cpu") or "")
 
 
 def detail_table(load: Workload) -> Table:

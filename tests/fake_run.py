@@ -131,6 +131,18 @@ def about(size: Size, records: Sequence[Record]) -> dict[str, Any]:
                 "packages": {"tensorflow": "2.21.0", "torch": "2.13.0", "keras": "3.15.1", "jax": "0.10.2"},
                 "git": {"commit": "0123456789abcdef", "dirty": False},
                 "variables": {"OMP_NUM_THREADS": "1"},
+                "peaks": [
+                    {
+                        "device": "cpu",
+                        "precision": "float32",
+                        "threads": 1,
+                        "gemm_flops_per_second": 2e11,
+                        "gemm_library": "torch",
+                        "libraries": {"numpy": 1.8e11, "torch": 2e11},
+                        "copy_bytes_per_second": 1.25e10,
+                        "measured": "2026-03-01T10:00:02Z",
+                    }
+                ],
             }
         },
         "planned": {kind: kinds.count(kind) for kind in ("certificate", "trial", "timing")},
@@ -409,7 +421,7 @@ def _timed(axes: dict[str, Any], rate: float, rounds: int) -> Record:
                 "load": 0.4,
             }
         )
-    metrics: dict[str, float] = {"train_gflops": rate * 2.9e-3}
+    metrics: dict[str, float] = {"train_gflops": rate * 2.9e-3, "train_flops": 2.9e6, "inference_flops": 1.1e6}
     rates = {
         kind: [float(np.median([samples / seconds for samples, seconds in item[kind][1:]])) for item in found]
         for kind in ("train", "inference")

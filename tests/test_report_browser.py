@@ -46,9 +46,10 @@ class Visit:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(file.as_uri())
+        # Playwright's 30 s are what drawing takes where six other programs share two cores.
+        self.page.goto(file.as_uri(), timeout=120_000)
         if javascript:
-            self.page.wait_for_selector("html[data-charts=ready]", state="attached", timeout=60_000)
+            self.page.wait_for_selector("html[data-charts=ready]", state="attached", timeout=120_000)
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -88,7 +89,7 @@ def test_it_can_be_read_without_javascript(browser: Any, page_file: Path) -> Non
     boxes = [plot.bounding_box() for plot in page.locator(".plot svg").all() if plot.is_visible()]
     assert len(boxes) == CHARTS
     assert all(box["width"] > 300 and box["height"] > 80 for box in boxes)
-    assert page.locator("#findings li").count() == 6
+    assert page.locator("#findings li").count() == 8
     assert page.locator("#speed table tbody tr").first.is_visible()
 
 

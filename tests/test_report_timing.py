@@ -163,6 +163,30 @@ def test_inference_by_batch_size_is_drawn(run: Run) -> None:
         assert "in batches of 1024" in chart.summary  # the fake rates grow with the batch
 
 
+def test_speeds_are_shares_of_the_measured_peak(run: Run) -> None:
+    page = make_page(run)
+    table = page.speed[1][2]
+    row = next(row for row in table.rows if row[1].text == "keras[tensorflow]" and row[1].note == "tuned")
+    shares = {title: row[table.columns.index(title)].text for title in ("training, of peak", "inference, of peak")}
+    # 60,000 images/s of 2.9 MFLOP are 174 of 200 GFLOP/s; inference is three times as fast, at 1.1 MFLOP.
+    assert {name: float(share.removesuffix(" %")) for name, share in shares.items()} == {
+        "training, of peak": pytest.approx(87, abs=4),
+        "inference, of peak": pytest.approx(99, abs=5),
+    }
+    assert page.peaks is not None
+    assert [cell.text for cell in page.peaks.rows[0]] == [
+        "cpu, float32, 1 thread", "200 GFLOP/s", "12.5 GB/s", "16 FLOP/byte"
+    ]  # fmt: skip
+
+
+def test_peaks_of_another_setting_are_no_measure(folder: Path, tmp_path: Path) -> None:
+    run = changed(folder, tmp_path / "run", lambda record: record)
+    about = json.loads((run.folder / "run.json").read_text())
+    about["environments"][fake_run.ENVIRONMENT]["peaks"][0]["threads"] = 8
+    (run.folder / "run.json").write_text(json.dumps(about))
+    assert set(column(make_page(load_run(run.folder)).speed[0][2], "training, of peak")) == {"–"}
+
+
 # -- ties ----------------------------------------------------------------------------------------------------------
 
 
@@ -346,7 +370,11 @@ def test_records_from_before_these_figures_have_the_columns_they_always_had(fold
         old = {name: value for name, value in record.items() if name not in ("steady", "energy", "audit")}
         return old | {"metrics": metrics} if metrics else old
 
-    page = make_page(changed(folder, tmp_path / "run", age))
+    run = changed(folder, tmp_path / "run", age)
+    about = json.loads((run.folder / "run.json").read_text())
+    del about["environments"][fake_run.ENVIRONMENT]["peaks"]
+    (run.folder / "run.json").write_text(json.dumps(about))
+    page = make_page(load_run(run.folder))
     assert page.speed[0][2].columns[-2:] == ["GFLOP/s", "n"]
     assert page.details[0].columns == ["backend, track", "latency p50, ms", "p95, ms"]
     assert page.batches == []
