@@ -168,11 +168,16 @@ def list_(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """What is installed, what is missing and how to get it; cores, GPUs, data."""
+def doctor(
+    peaks: Annotated[
+        bool, typer.Option("--peaks/--no-peaks", help="Measure matrix products and copies, a few seconds a library.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """What is installed, what is missing and how to get it; cores, GPUs, data; what the machine can do."""
     from bench import cli_facts, cli_show
 
-    facts = cli_facts.doctor()
+    facts = cli_facts.doctor(measure_peaks=peaks)
     _print_json(facts) if as_json else cli_show.doctor(facts)
     if not any(backend["installed"] for backend in facts["backends"]):
         raise typer.Exit(1)

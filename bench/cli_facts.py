@@ -225,11 +225,13 @@ def sweeps() -> list[Row]:
     return rows
 
 
-def doctor() -> Row:
-    """Everything about this machine that decides what can be run on it."""
+def doctor(*, measure_peaks: bool = False) -> Row:
+    """Everything about this machine that decides what can be run on it; with ``measure_peaks`` what it can do, which
+    takes a few seconds."""
     from bench import datasets, machine
 
     facts = machine.environment()
+    peaks, troubles = _peaks(facts["cores"]) if measure_peaks else ([], [])
     return {
         "python": facts["python"],
         "executable": sys.executable,
@@ -246,8 +248,20 @@ def doctor() -> Row:
         "variables": facts["variables"],
         "datasets": data_sets(),
         "cache": str(datasets.cache_dir()),
-        "warnings": _warnings(facts),
+        "peaks": peaks,
+        "warnings": [*_warnings(facts), *troubles],
     }
+
+
+def _peaks(cores: int) -> tuple[list[Row], list[str]]:
+    """On one core and on all, where timing usually runs; and of each GPU's kind."""
+    from bench import machine, roofline
+    from implementations.adapter import Setting
+
+    settings = [Setting(), Setting(threads=cores)]
+    settings += [Setting(device) for device in ("cuda", "mps") if machine.missing_device(device) is None]  # type: ignore[arg-type]
+    loadable = [row["name"] for row in backends() if row["installed"]]
+    return roofline.measure_peaks(settings, loadable)
 
 
 def _warnings(facts: Row) -> list[str]:

@@ -136,8 +136,36 @@ def certificates(records: Sequence[Row]) -> None:
             cell = record["cell"]
             where = " ".join(str(cell[name]) for name in ("backend", "track", *named))
             console.print(f"[red]{record['status']}[/red] {escape(where)}: {escape(record.get('reason') or '')}")
+    _audits(console, records)
     good = sum(record["status"] == "ok" for record in records)
     console.print(f"{good} of {len(records)} certified")
+
+
+def _audits(console: Console, records: Sequence[Row]) -> None:
+    """A row for each backend, track, device and precision: what the synchronisation audit found."""
+    found: dict[tuple[str, ...], Row] = {}
+    for record in records:
+        if any(name.startswith("sync_") for name in record.get("metrics", {})):
+            named = ("backend", "track", "device", "precision")
+            found.setdefault(tuple(str(record["cell"][name]) for name in named), record)
+    if not found:
+        return
+    columns = [f"{verb}\n{what}" for verb in ("training", "inference") for what in ("2n/n", "left", "by itself")]
+    title = "synchronisation: time of 2n batches over n; left after synchronize(); waited without it"
+    table = _table(title, "backend", "track", "device", "precision", "", *columns)
+    for place, record in found.items():
+        ok = all(check["ok"] for check in record["checks"] if check["quantity"] == "synchronisation")
+        cells = [_percent_or_ratio(record["metrics"], f"sync_{verb}_", what)
+                 for verb in ("train", "inference") for what in ("ratio", "residual", "returned")]  # fmt: skip
+        table.add_row(*map(escape, place), "[green]ok[/green]" if ok else "[red]failed[/red]", *cells)
+    console.print(table)
+
+
+def _percent_or_ratio(metrics: Row, prefix: str, name: str) -> str:
+    value = metrics.get(prefix + name)
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if name == "ratio" else f"{value:.1%}"
 
 
 def _verdict(record: Row | None) -> str:
@@ -224,11 +252,30 @@ def doctor(facts: Row) -> None:
     table.add_row("devices", usable)
     table.add_row("cache", escape(facts["cache"]))
     console.print(table)
+    if facts["peaks"]:
+        console.print()
+        console.print(_peaks(facts["peaks"]))
     for part in (_backends(facts["backends"]), _datasets(facts["datasets"])):
         console.print()
         console.print(part)
     for warning in facts["warnings"]:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+
+
+def _peaks(rows: Iterable[Row]) -> Table:
+    table = _table("what it can do", "device", "precision", "threads", "GFLOP/s", "of the libraries", "copy, GB/s")
+    for row in rows:
+        others = sorted(row["libraries"].items(), key=lambda item: -item[1])
+        copied = row["copy_bytes_per_second"]
+        table.add_row(
+            row["device"],
+            row["precision"],
+            str(row["threads"]),
+            f"{row['gemm_flops_per_second'] / 1e9:,.0f}" if row["gemm_flops_per_second"] else "-",
+            escape(", ".join(f"{name} {flops / 1e9:,.0f}" for name, flops in others)),
+            f"{copied / 1e9:,.1f}" if copied else "-",
+        )
+    return table
 
 
 # -- data ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import machine
+from bench import machine, roofline
 from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
 from bench.certifying import run_certificates
 from bench.estimate import estimate
@@ -35,6 +35,9 @@ SLOWEST_WORK = 1e9
 """... and FLOP/s below which training counts as hanging: a twentieth of the slowest backend seen on one core."""
 CERTIFICATE_SHARE, TRIAL_SHARE = 0.35, 0.6
 """Of a budget: at most this for certificates, and of the rest this for trials; what a phase leaves, the next has."""
+
+PEAKS_BUDGET = 120.0
+"""Seconds that must be left of a budget for the machine's peaks to be measured, which takes a tenth of that."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,7 @@ class _Run:
         if not self.sessions:
             return
         self.progress.begin("sessions")
+        self._measure_peaks()
         left = len(self.sessions)
         pace: list[float] = []
         for session, pending in self.sessions:
@@ -205,6 +209,24 @@ class _Run:
             if cells:
                 pace.append(self._session(session, cells, stop_at))
 
+    def _measure_peaks(self) -> None:
+        """What the machine can do at the settings that are about to be timed, into run.json."""
+        cells = [cell for _, pending in self.sessions for cell in pending]
+        cells = [cell for cell in cells if self._status(certificate_for(cell)) == "ok"]
+        if not cells:
+            return
+        if self.end is not None and self.end - time.monotonic() < PEAKS_BUDGET:
+            self.about["notes"].append("the budget left no time to measure the machine's peaks")
+            return
+        self.progress.step("measuring the machine's peaks")
+        found, troubles = roofline.measure_peaks(
+            [cell.setting for cell in cells], list(dict.fromkeys(cell.backend for cell in cells)), logs=self.logs
+        )
+        facts = self.about["environments"][self.environment]
+        facts["peaks"] = roofline.merged(facts.get("peaks", ()), found)
+        self.about["notes"] += troubles
+        write_run_file(self.folder, self.about)
+
     def _session(self, session: Session, cells: Sequence[TimingCell], stop_at: float | None) -> float:
         """Returns the seconds of one round."""
         start = time.monotonic()
@@ -219,7 +241,7 @@ class _Run:
             on_step=lambda text: self.progress.step(f"timing {cells[0].architecture}, {text}"),
         ).run()
         for ended in measured:
-            self._keep(ended, "sessions")
+            self._keep(roofline.with_work(ended), "sessions")
         rounds = max((len(ended.facts["samples"]["rounds"]) for ended in measured), default=1)
         return (time.monotonic() - start) / max(rounds, 1)
 
@@ -295,6 +317,9 @@ class _Run:
             before = read_run_file(self.folder)
         except JournalError:
             before = {}
+        environments = before.get("environments", {})
+        if peaks := environments.get(self.environment, {}).get("peaks"):
+            facts = {**facts, "peaks": peaks}
         unsupported = [cell for cell, _ in self.plan.unsupported]
         timing = [cell for session in self.plan.sessions for cell in session.cells]
         planned: dict[str, list[Cell]] = {
@@ -309,7 +334,7 @@ class _Run:
             "created": before.get("created") or now(),
             "command": " ".join(["daebench", *sys.argv[1:]]),
             "sweep": self.plan.sweep,
-            "environments": {**before.get("environments", {}), self.environment: facts},
+            "environments": {**environments, self.environment: facts},
             "planned": {kind: len(set(cells)) for kind, cells in planned.items()},
             "finished": None,
             "notes": [*before.get("notes", []), *self.notes],

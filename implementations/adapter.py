@@ -17,6 +17,7 @@ import importlib.util
 import inspect
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -69,6 +70,9 @@ class Adapter(ABC):
     """Distributions that must be installed; their versions are facts of every record."""
     sources: ClassVar[tuple[str, ...]] = ()
     """Further modules that the adapter computes with, besides those of its classes."""
+    library: ClassVar[str | None] = None
+    """What :meth:`matrix_products` multiplies with ("torch"); backends on the same library name the same.  None: it
+    has none."""
     tracks: ClassVar[tuple[Track, ...]] = TRACKS
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
 
@@ -153,6 +157,16 @@ class Adapter(ABC):
 
     def peak_device_memory(self) -> int | None:
         """Largest number of bytes held on the device since build, or None where the framework can not tell."""
+        return None
+
+    def matrix_products(self, size: int) -> Callable[[int], None] | None:
+        """For the machine's peak: a function that does as many products of two square matrices of ``size`` rows as it
+        is told, in the precision and on the device of the setting, and returns when they are done.  Called after
+        configure, without a network.  None where the library is not asked."""
+        return None
+
+    def array_copies(self, size: int) -> Callable[[int], None] | None:
+        """The same for copies of an array of ``size`` bytes on the device; None on a CPU, where NumPy copies."""
         return None
 
     def parameter_counts(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ tuned
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class KerasJax(KerasAdapter):
     name = "keras[jax]"
     engine = "jax"
     packages = ("keras", "jax", "jaxlib")
+    library = "jax"
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:
@@ -182,7 +184,9 @@ class KerasJax(KerasAdapter):
     def synchronize(self) -> None:
         import jax
 
-        # Everything is enqueued in order on a device: what comes last has waited for all before it.
+        # A GPU works in order: what comes last has waited for all before it.  A CPU may not, so the new state is
+        # waited for by name.
+        jax.block_until_ready(getattr(self, "_state", None))
         jax.block_until_ready(jax.device_put(np.zeros(()), jax.devices()[0]) + 0)
 
     def peak_device_memory(self) -> int | None:
@@ -192,3 +196,18 @@ class KerasJax(KerasAdapter):
             return None
         statistics = jax.devices()[0].memory_stats() or {}
         return int(statistics["peak_bytes_in_use"]) if "peak_bytes_in_use" in statistics else None
+
+    def matrix_products(self, size: int) -> Callable[[int], None] | None:
+        import jax
+        import jax.numpy as jnp
+
+        source = np.random.default_rng(0)
+        one, other = (jnp.asarray(source.random((size, size)), self.setting.precision) for _ in range(2))
+        product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
+
+        def multiply(count: int) -> None:
+            for _ in range(count):
+                done = product(one, other)
+            jax.block_until_ready(done)
+
+        return multiply

@@ -8,6 +8,7 @@ tuned
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class KerasTensorFlow(KerasAdapter):
     name = "keras[tensorflow]"
     engine = "tensorflow"
     packages = ("keras", "tensorflow")
+    library = "tensorflow"
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:
@@ -137,3 +139,15 @@ class KerasTensorFlow(KerasAdapter):
         import tensorflow as tf
 
         return int(tf.config.experimental.get_memory_info("GPU:0")["peak"]) if self.setting.device == "cuda" else None
+
+    def matrix_products(self, size: int) -> Callable[[int], None] | None:
+        import tensorflow as tf
+
+        one, other = (tf.random.uniform((size, size), dtype=self.setting.precision) for _ in range(2))
+
+        def multiply(count: int) -> None:
+            for _ in range(count):
+                tf.linalg.matmul(one, other)
+            self.synchronize()
+
+        return multiply

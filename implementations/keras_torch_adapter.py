@@ -7,6 +7,8 @@ tuned
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,7 @@ class KerasTorch(KerasAdapter):
     name = "keras[torch]"
     engine = "torch"
     packages = ("keras", "torch")
+    library = "torch"
     sources = ("implementations.torch_network", "implementations.torch_device")
     devices = ("cpu", "cuda", "mps")
 
@@ -98,3 +101,9 @@ class KerasTorch(KerasAdapter):
 
     def peak_device_memory(self) -> int | None:
         return torch_device.peak_memory(self.setting)
+
+    def matrix_products(self, size: int) -> Callable[[int], None] | None:
+        return torch_device.matrix_products(self.setting, size)
+
+    def array_copies(self, size: int) -> Callable[[int], None] | None:
+        return torch_device.array_copies(self.setting, size)

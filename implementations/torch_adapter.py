@@ -13,6 +13,7 @@ Inside, images are (n, channels, height, width); everything that crosses the int
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -35,6 +36,7 @@ class Torch(Adapter):
 
     name = "torch"
     packages = ("torch",)
+    library = "torch"
     sources = ("implementations.torch_network", "implementations.torch_device")
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda", "mps")
 
@@ -192,3 +194,9 @@ class Torch(Adapter):
 
     def peak_device_memory(self) -> int | None:
         return torch_device.peak_memory(self.setting)
+
+    def matrix_products(self, size: int) -> Callable[[int], None] | None:
+        return torch_device.matrix_products(self.setting, size)
+
+    def array_copies(self, size: int) -> Callable[[int], None] | None:
+        return torch_device.array_copies(self.setting, size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from implementations.adapter import Device, Setting
 
 
@@ -65,3 +67,39 @@ def synchronize(setting: Setting) -> None:
         torch.cuda.synchronize()
     elif setting.device == "mps":
         torch.mps.synchronize()
+
+
+def matrix_products(setting: Setting, size: int) -> Callable[[int], None]:
+    """See :meth:`implementations.adapter.Adapter.matrix_products`."""
+    import torch
+
+    kind = {"device": setting.device, "dtype": getattr(torch, setting.precision)}
+    one, other, product = (
+        torch.rand(size, size, **kind),
+        torch.rand(size, size, **kind),
+        torch.empty(size, size, **kind),
+    )
+
+    def multiply(count: int) -> None:
+        with torch.inference_mode():
+            for _ in range(count):
+                torch.mm(one, other, out=product)
+        synchronize(setting)
+
+    return multiply
+
+
+def array_copies(setting: Setting, size: int) -> Callable[[int], None] | None:
+    """See :meth:`implementations.adapter.Adapter.array_copies`."""
+    import torch
+
+    if setting.device == "cpu":
+        return None
+    source, target = (torch.ones(size, dtype=torch.uint8, device=setting.device) for _ in range(2))
+
+    def copy(count: int) -> None:
+        for _ in range(count):
+            target.copy_(source)
+        synchronize(setting)
+
+    return copy
