@@ -157,12 +157,12 @@ def _latencies(rounds: Sequence[Round]) -> dict[str, float]:
     by_process = [calls for r in rounds if (calls := undisturbed_latencies(r))]
     if not by_process:
         return {}
-    calls = np.concatenate(by_process)
+    pooled = np.concatenate(by_process)
     found = _over_processes("latency_seconds", [float(np.median(calls)) for calls in by_process])
-    found["latency_p50_seconds"] = float(np.quantile(calls, 0.5))
-    found["latency_p95_seconds"] = float(np.quantile(calls, 0.95))
-    if len(calls) >= P99_CALLS:
-        found["latency_p99_seconds"] = float(np.quantile(calls, 0.99))
+    found["latency_p50_seconds"] = float(np.quantile(pooled, 0.5))
+    found["latency_p95_seconds"] = float(np.quantile(pooled, 0.95))
+    if len(pooled) >= P99_CALLS:
+        found["latency_p99_seconds"] = float(np.quantile(pooled, 0.99))
     return found
 
 
