@@ -31,7 +31,7 @@ GATE = "FAKE_GATE"
 
 def environment() -> dict[str, str]:
     """What a process needs to find these backends."""
-    names = ("Fake", "Other", "Wrong", "Absent", "Unavailable", "Fragile", "Unloadable")
+    names = ("Fake", "Other", "Half", "Wrong", "Absent", "Unavailable", "Fragile", "Unloadable")
     announced = ";".join(f"{name.lower()}=fake_backend:{name}" for name in names)
     return {EXTRA_BACKENDS: announced, "PYTHONPATH": str(Path(__file__).parent)}
 
@@ -116,12 +116,20 @@ class Other(Fake):
     """Another backend that computes the same, ten times as slowly."""
 
     name = "other"
+    slowness: ClassVar[float] = 10
 
     def train_epoch(self, order: NDArray[np.int64]) -> float:
         start = time.perf_counter()
         loss = super().train_epoch(order)
-        time.sleep(9 * (time.perf_counter() - start))
+        time.sleep((self.slowness - 1) * (time.perf_counter() - start))
         return loss
+
+
+class Half(Other):
+    """Computes the same, half as fast."""
+
+    name = "half"
+    slowness = 2
 
 
 class Wrong(Fake):

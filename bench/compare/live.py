@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from bench.cells import Cell, TimingCell, TrialCell
 from bench.compare import certified, quality, rows
 from bench.compare.matching import Labels
-from bench.compare.pairs import KINDS, Duel, PairFailure, Pairing
+from bench.compare.pairs import KINDS, NAMES, Duel, PairFailure, Pairing
 from bench.compare.sides import CompareError, Runner, SideSpec, opened
 from bench.plan import Plan, make_plan
 from bench.process import distinct_cores
@@ -69,16 +69,19 @@ def run_live(options: LiveOptions) -> Comparison:
         timed = [cell for session in plan.sessions for cell in session.cells]
         pairings = _pairings(_sided(timed, options))
         trials = _trials(_sided(plan.trials, options)) if "psnr" in options.metrics else []
-        cells = [cell for pairing in pairings for cell in (*pairing.base, *pairing.head)]
-        cells += [cell for pair in trials for cell in pair]
+        pairs: list[tuple[Cell, Cell]] = [
+            pair for pairing in pairings for pair in zip(pairing.base, pairing.head, strict=True)
+        ]
+        pairs += trials
+        cells = [cell for pair in pairs for cell in pair]
         if not cells:
             reasons = "; ".join(dict.fromkeys(f"{cell.backend}: {reason}" for cell, reason in plan.unsupported))
             raise CompareError(f"sweep {options.sweep}: nothing of it can be compared here ({reasons or 'no cells'})")
         settings = list(dict.fromkeys(cell.setting for cell in cells))
-        backends = list(dict.fromkeys(cell.backend for cell in cells))
+        backends = [list(dict.fromkeys(pair[place].backend for pair in pairs)) for place in (0, 1)]
         sides = [
-            stack.enter_context(opened(name, spec, backends, settings, scratch))
-            for name, spec in (("base", options.base), ("head", options.head))
+            stack.enter_context(opened(name, spec, names, settings, scratch))
+            for name, spec, names in zip(NAMES, (options.base, options.head), backends, strict=True)
         ]
         logs = options.out / "logs" if options.out else scratch / "logs"
         return _Session(options, plan, sides, pairings, trials, logs).run()

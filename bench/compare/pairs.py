@@ -69,7 +69,7 @@ class Measured:
         costs = [statistics.median(entry[name]) for entry in self.rounds]
         if not costs:
             return None
-        cost = statistics.median(costs)
+        cost = float(statistics.median(costs))
         return cost if metric == "latency" else 1.0 / cost
 
 

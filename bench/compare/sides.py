@@ -195,8 +195,8 @@ def _ask(name: str, python: str, root: Path, backends: Sequence[str], settings: 
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompareError(f"{name}: {python} did not answer: {error}") from None
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    if done.returncode != 0 or not done.stdout.strip():
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise CompareError(
             f"{name}: daebench does not run with {python} on {root}: {last}; install its requirements there "
             "(pip install -e . in that environment)"
