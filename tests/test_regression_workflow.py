@@ -1,6 +1,6 @@
 """The regression workflow: the very commands of the YAML, on a toy repository of two commits, the later one slower.
 
-The repository is this suite with one more adapter: NumPy, and from the second commit on half as fast.
+The repository is this suite with one more adapter: PyTorch, and from the second commit on half as fast.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ ADAPTER_SOURCE = '''"""A backend that takes its time."""
 
 import time
 
-from fake_backend import Fake
+from implementations.torch_adapter import Torch
 
 SLOWNESS = {slowness}
 
 
-class Toy(Fake):
+class Toy(Torch):
     name = "toy"
     tracks = ("idiomatic",)
 
@@ -47,10 +47,10 @@ name = "toy"
 [axes]
 backend = "toy"
 architecture = "dense"
-latent = 4
-train = 64
+latent = 16
+train = 256
 test = 16
-batch_size = 16
+batch_size = 128
 epochs = 1
 seed = [0, 1]
 
@@ -89,7 +89,7 @@ class Toy:
             env={**self.environment, **variables},
             capture_output=True,
             text=True,
-            timeout=540,
+            timeout=900,
             check=False,
         )
 
@@ -111,7 +111,6 @@ def toy(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Toy:
             "DAEBENCH": f"{sys.executable} -m bench.cli",
             "DAEBENCH_BACKENDS": "toy=implementations.toy_adapter:Toy",
             "DAEBENCH_CACHE": str(tmp_path_factory.getbasetemp() / "toy-cache"),
-            "PYTHONPATH": str(ROOT / "tests"),
             "SWEEP": "toy.toml",
             "OUT": str(out),
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -167,9 +166,10 @@ def test_unknown_words_explain_the_script() -> None:
 
 @pytest.mark.slow
 def test_a_slower_head_fails_and_its_verdict_says_where(toy: Toy) -> None:
-    """The real thing: both commits measured in turn.  Half the rate is found however busy the machine is."""
+    """The real thing: both commits measured in turn.  Half the rate is found as soon as it is looked for: a minute, or
+    several where the machine is busy with other things."""
     compare = commands()[0]
-    done = toy.run(compare, BASE=toy.git("rev-parse", "HEAD~1"), MAX_MINUTES="3")
+    done = toy.run(compare, BASE=toy.git("rev-parse", "HEAD~1"), MAX_MINUTES="10")
     assert done.returncode == 1, done.stdout + done.stderr
     verdict = json.loads((toy.out / "verdict.json").read_text())
     regressed = [row for row in verdict["rows"] if row["outcome"] == "regressed"]

@@ -9,12 +9,13 @@ own.  The rounds of one worker are blocks of one process: for intervals over pro
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -25,6 +26,8 @@ from implementations import adapter, catalog
 
 REQUEST_TIMEOUT = 900.0
 ROUNDS = 5
+PHASES: tuple[BlockKind, ...] = get_args(BlockKind)
+"""What is measured of a contestant: train (an epoch), inference (a pass), latency (one image)."""
 
 
 class WorkerClock:
@@ -71,13 +74,37 @@ class Contestant:
         result = self.worker.request("block", REQUEST_TIMEOUT, kind=kind, repeats=repeats)
         CLOCK.advance(time.perf_counter() - start - result["seconds"])
 
+    def memory(self) -> dict[str, Any]:
+        """The cheapest question there is."""
+        return self.worker.request("memory", REQUEST_TIMEOUT)
+
+
+def scalars(facts: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+    """``facts`` for ``extra_info``, whose readers put every entry into a column: strict JSON, no objects.
+
+    Inner mappings are spread out ("versions torch"); None and what is not finite are left out, since neither says
+    anything.  TypeError for what is no scalar: a mistake here, to be seen here.
+    """
+    found: dict[str, str | int | float | bool] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name} {inner}": item for inner, item in scalars(value).items()}
+        elif isinstance(value, float) and not math.isfinite(value):
+            continue
+        elif isinstance(value, str | int | float):
+            found[name] = value
+        elif value is not None:
+            raise TypeError(f"{name} = {value!r} is no scalar: extra_info can not hold it")
+    return found
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("daebench")
     for name, default, text in (
         ("architecture", "dense", "architectures, comma-separated, or all"),
         ("backend", "all", "backends, comma-separated, or all that are announced"),
-        ("track", "idiomatic,tuned", "tracks, comma-separated"),
+        ("track", "all", "tracks, comma-separated, or all"),
+        ("phase", "all", f"{', '.join(PHASES)}: comma-separated, or all"),
         ("latent", "", "size of the code (default: the architecture's own)"),
         ("batch-size", "128", "batch size"),
         ("device", "cpu", "cpu, cuda or mps"),
@@ -88,9 +115,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "contestant" not in metafunc.fixturenames:
-        return
-
     def option(name: str) -> str:
         return str(metafunc.config.getoption(f"--daebench-{name}"))
 
@@ -101,6 +125,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             raise pytest.UsageError(f"--daebench-{name}: {unknown[0]!r} is unknown; known are {', '.join(every)}, all")
         return chosen
 
+    if "phase" in metafunc.fixturenames:
+        metafunc.parametrize("phase", several("phase", list(PHASES)))
+    if "contestant" not in metafunc.fixturenames:
+        return
     cells = [
         TimingCell(
             backend=backend,
@@ -119,10 +147,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("contestant", cells, ids=names, indirect=True, scope="session")
 
 
+def missing(cell: TimingCell) -> str | None:
+    """Why this contestant can not run, as far as can be told without starting it; or None."""
+    from bench import machine
+
+    kind = adapter.adapter_class(cell.backend)
+    if reason := kind.missing() or machine.missing_device(cell.device):
+        return reason
+    if cell.device not in kind.devices:
+        return f"{cell.backend} has no device {cell.device}; it has {', '.join(kind.devices)}"
+    if cell.track not in kind.tracks:
+        return f"{cell.backend} has no track {cell.track}; it has {', '.join(kind.tracks)}"
+    return None
+
+
 @pytest.fixture(scope="session")
 def contestant(request: pytest.FixtureRequest) -> Iterator[Contestant]:
     """One contestant at a time: pytest groups the tests by it, and the next one starts when this one is gone."""
     cell: TimingCell = request.param
+    if reason := missing(cell):
+        pytest.skip(reason)
     seconds = float(request.config.getoption("--daebench-block-seconds"))
     samples = staged_samples(cell.make_architecture(), cell.batch_size, cell.device, cell.threads, seconds)
     with (

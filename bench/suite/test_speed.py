@@ -1,6 +1,6 @@
-"""A training epoch, a pass of inference, one image, and what the harness itself costs, for every backend and track.
+"""A training epoch, a pass of inference and one image, for every backend, track and architecture that is asked for.
 
-    pytest bench/suite --benchmark-only --benchmark-group-by=func,param:contestant
+    pytest bench/suite --benchmark-only --benchmark-group-by=param:phase,param:contestant
     pytest bench/suite --benchmark-only --daebench-architecture=dense,conv --daebench-backend=torch
 
 Times are those of one epoch over (one pass through) ``extra_info["samples"]`` images, measured inside the worker; see
@@ -13,62 +13,57 @@ from typing import Any
 
 import pytest
 
-from bench.suite.conftest import CLOCK, ROUNDS, Contestant
+from bench.suite.conftest import CLOCK, ROUNDS, Contestant, scalars
 from bench.timing import BlockKind
 
+GROUPS = {"train": "train epoch", "inference": "inference", "latency": "one image"}
 
-def _describe(benchmark: Any, contestant: Contestant, samples: int) -> None:
-    """The facts that make a figure comparable, beside it."""
+
+def describe(contestant: Contestant, samples: int) -> dict[str, Any]:
+    """The facts that make a figure comparable."""
     from bench import certificates, machine
     from bench.plan import certificate_for
 
     cell, network = contestant.cell, contestant.cell.make_architecture()
     fingerprint = machine.fingerprint(cell.backend, cell.device)
     certificate = certificates.lookup(certificate_for(cell), fingerprint)
-    benchmark.extra_info.update(
-        cell.axes(),
-        samples=samples,
-        parameters=network.parameter_count(),
-        train_flops_per_sample=network.forward_flops() + network.backward_flops(),
-        forward_flops_per_sample=network.forward_flops(),
+    known = ("versions", "import_seconds", "build_seconds", "staging_seconds", "first_step_seconds")
+    return {
+        **cell.axes(),
+        "samples": samples,
+        "parameters": network.parameter_count(),
+        "train_flops_per_sample": network.forward_flops() + network.backward_flops(),
+        "forward_flops_per_sample": network.forward_flops(),
         # `daebench verify` makes certificates; a figure without one is a figure of something.
-        certificate=certificate["status"] if certificate else "not checked",
-        fingerprint=fingerprint,
-        versions=contestant.facts["versions"],
-        import_seconds=contestant.facts["import_seconds"],
-        build_seconds=contestant.facts["build_seconds"],
-        first_step_seconds=contestant.facts["first_step_seconds"],
-        clock="worker",
-    )
+        "certificate": certificate["status"] if certificate else "not checked",
+        "fingerprint": fingerprint,
+        "clock": "worker",
+        **{name: contestant.facts.get(name) for name in known},
+    }
 
 
-def _measure(benchmark: Any, contestant: Contestant, kind: BlockKind, samples: int) -> None:
-    repeats = contestant.calibrate(kind)
-    _describe(benchmark, contestant, samples)
-    benchmark.extra_info["repeats_per_block"] = repeats
-    seconds = benchmark.pedantic(contestant.block, args=(kind, repeats), rounds=ROUNDS)
+@pytest.mark.benchmark(timer=CLOCK)
+def test_speed(benchmark: Any, contestant: Contestant, phase: BlockKind) -> None:
+    repeats = contestant.calibrate(phase)
+    samples = 1 if phase == "latency" else contestant.samples
+    benchmark.group = GROUPS[phase]
+    benchmark.extra_info.update(scalars({**describe(contestant, samples), "phase": phase, "repeats": repeats}))
+    seconds = benchmark.pedantic(contestant.block, args=(phase, repeats), rounds=ROUNDS)
     assert seconds > 0
     if benchmark.enabled:
         benchmark.extra_info["samples_per_second"] = samples / benchmark.stats.stats.median
 
 
-@pytest.mark.benchmark(group="train epoch", timer=CLOCK)
-def test_train_epoch(benchmark: Any, contestant: Contestant) -> None:
-    _measure(benchmark, contestant, "train", contestant.samples)
-
-
-@pytest.mark.benchmark(group="inference", timer=CLOCK)
-def test_inference(benchmark: Any, contestant: Contestant) -> None:
-    _measure(benchmark, contestant, "inference", contestant.samples)
-
-
-@pytest.mark.benchmark(group="one image", timer=CLOCK)
-def test_latency(benchmark: Any, contestant: Contestant) -> None:
-    _measure(benchmark, contestant, "latency", 1)
-
-
-@pytest.mark.benchmark(group="harness overhead per block", timer=CLOCK)
+@pytest.mark.benchmark(group="harness: around a block", timer=CLOCK)
 def test_harness_overhead(benchmark: Any, contestant: Contestant) -> None:
     """All that a block costs outside its timed region: nobody has to believe that it is small."""
-    _describe(benchmark, contestant, contestant.samples)
+    benchmark.extra_info.update(scalars(describe(contestant, contestant.samples)))
     benchmark.pedantic(contestant.overhead, args=("train", 1), rounds=ROUNDS)
+
+
+@pytest.mark.benchmark(group="harness: round trip")
+def test_worker_round_trip(benchmark: Any, contestant: Contestant) -> None:
+    """A question over the pipe and its answer: JSON both ways, and a look at /proc for the memory."""
+    benchmark.extra_info.update(scalars({"backend": contestant.cell.backend, "track": contestant.cell.track}))
+    answer = benchmark.pedantic(contestant.memory, rounds=50, warmup_rounds=1)
+    assert answer["peak_memory_bytes"] >= 0
