@@ -37,7 +37,7 @@ def add_run(
     if not allow_dirty and (dirty := [entry for entry in found if entry.dirty]):
         raise HistoryError(
             f"run {str(folder)!r}: was made from commit {dirty[0].commit[:10]} with changes that no commit holds: "
-            "commit them and run again, or add it with --allow-dirty (it is then shown, and left out of the search for steps)"
+            "commit them and run again, or add it with --allow-dirty (it is then shown, and left out of the series)"
         )
     return found, append_history(file, found, replace=replace_old)
 

@@ -1,4 +1,4 @@
-"""The pytest-benchmark suite, run as a person runs it: what is measured, what is skipped and why, what the file holds."""
+"""The pytest-benchmark suite, run as a person runs it: what is measured, what is skipped, what the file holds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from bench.suite.conftest import scalars
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
-    "--daebench-architecture=dense", "--daebench-latent=4", "--daebench-batch-size=16", "--daebench-block-seconds=0.002",
-)  # fmt: skip
+    "--daebench-architecture=dense",
+    "--daebench-latent=4",
+    "--daebench-batch-size=16",
+    "--daebench-block-seconds=0.002",
+)
 
 
 class Outcome:
