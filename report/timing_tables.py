@@ -111,14 +111,14 @@ def detail_table(load: Workload) -> Table:
     """How steps and latencies scatter, inference by batch size, energy, steadiness: the columns that somebody has."""
     ones = [standing.contestant for standing in load.standings]
     columns: list[tuple[str, Callable[[Contestant], Cell]]] = [
+        ("series", _steadiness),
+        ("blocks disturbed", _disturbed),
         ("step, ms", _steps),
         ("latency p50, ms", lambda one: _milliseconds(_either(one, "latency_p50_seconds", "latency_seconds"))),
         ("p95, ms", lambda one: _milliseconds(one.metric("latency_p95_seconds"))),
         ("p99, ms", lambda one: _milliseconds(one.metric("latency_p99_seconds"))),
         *((f"batch {size:,}, images/s", _at_batch(size)) for size in batch_sizes(load)),
         ("energy, J/image", _energy),
-        ("series", _steadiness),
-        ("blocks disturbed", _disturbed),
     ]
     rows = [[show(one) for _, show in columns] for one in ones]
     kept = [index for index in range(len(columns)) if any(row[index].text != "–" for row in rows)]

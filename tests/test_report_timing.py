@@ -128,14 +128,13 @@ def test_disturbed_blocks_are_counted(run: Run) -> None:
 def test_the_details_have_a_column_for_whatever_was_measured(run: Run) -> None:
     table = make_page(run).details[0]
     assert table.columns == [
-        "backend, track", "step, ms", "latency p50, ms", "p95, ms", "p99, ms",
+        "backend, track", "series", "blocks disturbed", "step, ms", "latency p50, ms", "p95, ms", "p99, ms",
         "batch 1, images/s", "batch 32, images/s", "batch 128, images/s", "batch 1,024, images/s",
-        "series", "blocks disturbed",
     ]  # fmt: skip
     assert set(column(table, "series")) == {"flat", "warms up"}
     for title in ("latency p50, ms", "p95, ms", "p99, ms"):
         assert all(float(value) > 0 for value in column(table, title))
-    assert [float(a) < float(b) < float(c) for a, b, c in zip(*(column(table, title) for title in table.columns[2:5]),
+    assert [float(a) < float(b) < float(c) for a, b, c in zip(*(column(table, title) for title in table.columns[4:7]),
                                                              strict=True)] == [True] * len(table.rows)  # fmt: skip
 
 
