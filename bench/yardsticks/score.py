@@ -1,0 +1,184 @@
+"""Yardsticks scored: the quality of every image, and how many images a second."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench import quality
+from bench.yardsticks.base import Images, Method, YardstickError, check_pairs
+from bench.yardsticks.calibrate import calibrate
+from bench.yardsticks.classical import METHODS, PLAIN, method
+from bench.yardsticks.linear import LinearOptimum
+
+LINEAR = "linear"
+NAMES = (*METHODS, LINEAR)
+
+SHOWN = 8
+"""Denoised images that come along."""
+BLOCKS = 20
+"""Parts of the test set that are timed one by one: enough for an interval of their mean."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Images a second, measured over ``blocks`` parts of the test set one after the other, in this one process, on
+    the ``cores`` that it may use.  ``low`` and ``high``: 95 % interval over the blocks; what another process or
+    another moment would give is not in it.  The identity, which does nothing, has no rate."""
+
+    images_per_second: float
+    low: float
+    high: float
+    blocks: int
+    cores: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A yardstick and what it reached.
+
+    ``scores``: float64 (n,) each, one figure per test image.  ``numbers``: how many numbers the linear optimum is made
+    of; None for the others, which have ``calibration["parameters"]``.  ``shown``: denoised images, float32
+    (m, h, w, c).  ``calibration``: JSON-able, how it came to its parameters.  ``seconds``: what that took.
+    """
+
+    method: str
+    rank: int | None
+    scores: quality.Scores
+    rate: Rate | None
+    numbers: int | None
+    calibration: dict[str, Any]
+    seconds: float
+    shown: Images
+
+    @property
+    def name(self) -> str:
+        return self.method if self.rank is None else f"{self.method} (rank {self.rank})"
+
+
+def score_yardsticks(
+    clean_train: Images,
+    noisy_train: Images,
+    clean_test: Images,
+    noisy_test: Images,
+    methods: Iterable[str] = tuple(PLAIN),
+    ranks: Iterable[int] = (),
+    *,
+    ridge: float | None = None,
+    shown: Sequence[int] = range(SHOWN),
+) -> list[Result]:
+    """Calibrate on the training pairs, score on the test pairs; float32 (n, h, w, c) in [0, 1] where clean.
+
+    ``methods``: names of :data:`METHODS`; ``ranks``: those of the linear optimum, all from one decomposition.  The
+    results stand in that order.  YardstickError for unknown names, ranks that can not be, a method whose library is
+    not installed, and images of other types and shapes.
+    """
+    chosen = [method(name) for name in methods]
+    check_pairs(noisy_train, clean_train, "training")
+    check_pairs(noisy_test, clean_test, "test")
+    if clean_train.shape[1:] != clean_test.shape[1:]:
+        raise YardstickError(f"training images {clean_train.shape[1:]} and test images {clean_test.shape[1:]} differ")
+    results = [score_method(one, clean_train, noisy_train, clean_test, noisy_test, shown=shown) for one in chosen]
+    wanted = list(ranks)
+    if wanted:
+        start = time.perf_counter()
+        optimum = LinearOptimum(noisy_train, clean_train, ridge)
+        for rank in wanted:
+            optimum.map(rank)
+        fitting = (time.perf_counter() - start) / len(wanted)
+        results += [
+            score_linear(optimum, rank, clean_test, noisy_test, shown=shown, fitting=fitting) for rank in wanted
+        ]
+    return results
+
+
+def score_method(
+    chosen: Method,
+    clean_train: Images,
+    noisy_train: Images,
+    clean_test: Images,
+    noisy_test: Images,
+    *,
+    shown: Sequence[int] = range(SHOWN),
+) -> Result:
+    """One of :data:`METHODS`, see :func:`score_yardsticks`."""
+    found = calibrate(chosen, noisy_train, clean_train)
+    denoised, rate = timed(lambda images: chosen.denoise(images, found.parameters), noisy_test)
+    return Result(
+        method=chosen.name,
+        rank=None,
+        scores=quality.score(denoised, clean_test),
+        rate=rate if chosen.stages else None,
+        numbers=None,
+        calibration=found.to_json(),
+        seconds=found.seconds,
+        shown=_some(denoised, shown),
+    )
+
+
+def score_linear(
+    optimum: LinearOptimum,
+    rank: int,
+    clean_test: Images,
+    noisy_test: Images,
+    *,
+    shown: Sequence[int] = range(SHOWN),
+    fitting: float = 0.0,
+) -> Result:
+    """The linear optimum of ``rank``; ``fitting``: seconds that making it has taken so far."""
+    start = time.perf_counter()
+    linear = optimum.map(rank)
+    seconds = fitting + time.perf_counter() - start
+    denoised, rate = timed(lambda images: linear.denoise(images, rank), noisy_test)
+    return Result(
+        method=LINEAR,
+        rank=rank,
+        scores=quality.score(denoised, clean_test),
+        rate=rate,
+        numbers=linear.numbers(rank),
+        calibration={**optimum.facts(rank), "seconds": seconds},
+        seconds=seconds,
+        shown=_some(denoised, shown),
+    )
+
+
+def timed(denoise: Callable[[Images], Images], images: Images) -> tuple[Images, Rate]:
+    """``images`` denoised in blocks, and the rate.  The first block is done once before, not timed: imports and the
+    memory's first use are no part of a rate."""
+    step = max(1, math.ceil(len(images) / BLOCKS))
+    denoise(images[:step])
+    denoised = np.empty_like(images)
+    rates = []
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
+        begin = time.perf_counter()
+        denoised[start : start + step] = denoise(part)
+        rates.append(len(part) / max(time.perf_counter() - begin, 1e-9))
+    middle, low, high = _interval(np.log(rates))
+    return denoised, Rate(middle, low, high, len(rates), _cores())
+
+
+def _interval(logs: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float, float]:
+    """Geometric mean and its 95 % interval (Student's t)."""
+    from scipy.special import stdtrit
+
+    mean = float(logs.mean())
+    if len(logs) < 2:
+        return math.exp(mean), math.exp(mean), math.exp(mean)
+    spread = float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    half = float(stdtrit(len(logs) - 1, (1 + quality.CONFIDENCE) / 2)) * spread
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _some(images: Images, shown: Sequence[int]) -> Images:
+    return images[[index for index in shown if index < len(images)]]
