@@ -150,6 +150,8 @@ def test_blocks_go_round_in_abba_order_and_rounds_rotate(tmp_path: Path, monkeyp
     assert len(alive) == 4, "a fresh process for every contestant and round"
     first_block = next(i for i, (_, verb, _) in enumerate(asked) if verb == "block")
     assert {backend for backend, verb, _ in asked[:first_block] if verb == "prepare"} == {"fake", "other"}
+    # Settling, audits, energy and other batch sizes cost nothing where they are not asked for.
+    assert {verb for _, verb, _ in asked} == {"configure", "prepare", "calibrate", "block", "memory"}
 
 
 def test_tracks_are_contestants_and_workloads_share_processes(tmp_path: Path) -> None:
