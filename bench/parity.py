@@ -29,7 +29,16 @@ from bench.datasets import cache_dir
 from bench.tolerances import BY_PRECISION, Tolerances
 from implementations import counter, parameters, reference
 from implementations.adapter import Adapter, Track
-from implementations.architecture import Architecture, BatchNorm, Conv2D, Conv2DTranspose, Dense, Shape
+from implementations.architecture import (
+    Architecture,
+    BatchNorm,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    FrozenBatchNorm,
+    Layer,
+    Shape,
+)
 from implementations.parameters import digest, generic
 from implementations.training import SGD
 
@@ -242,7 +251,7 @@ def _compare_network(
 
     rows = segments(cell.batch_size)[0].order
     gradients = adapter.gradients(noisy[rows], clean[rows])
-    normalised = any(isinstance(node.layer, BatchNorm) for node in architecture.nodes())
+    normalised = any(_takes_statistics(node.layer) for node in architecture.nodes())
     limit = tolerances.output_batch_statistics if normalised else tolerances.output
     yield Check("output (training)", _distance(gradients.output, expected["training_output"]), limit)
     yield Check("loss", _distance(gradients.loss, expected["loss"]), tolerances.loss)
@@ -315,10 +324,15 @@ def _idle(architecture: Architecture) -> set[str]:
     return {
         f"{node.name}.bias"
         for node, following in itertools.pairwise(nodes)
-        if isinstance(following.layer, BatchNorm)
+        if _takes_statistics(following.layer)
         and isinstance(node.layer, Conv2D | Conv2DTranspose | Dense)
         and not node.layer.activation
     }
+
+
+def _takes_statistics(layer: Layer) -> bool:
+    """Whether it normalises by the batch that is trained on."""
+    return isinstance(layer, BatchNorm) and not isinstance(layer, FrozenBatchNorm)
 
 
 def _apart(got: Any, want: Any) -> NDArray[np.float64]:

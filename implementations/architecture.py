@@ -111,6 +111,12 @@ class BatchNorm:
 
 
 @dataclass(frozen=True)
+class FrozenBatchNorm(BatchNorm):
+    """Never in training mode: it always normalises by its moving statistics, and they stay what they are (mean 0 and
+    variance 1 in a new network).  gamma and beta are trained."""
+
+
+@dataclass(frozen=True)
 class LeakyReLU:
     """x if x > 0, else slope * x; the gradient at exactly 0 is the slope."""
 

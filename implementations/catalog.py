@@ -17,6 +17,7 @@ from implementations.architecture import (
     Crop2D,
     Dense,
     Flatten,
+    FrozenBatchNorm,
     Layer,
     LeakyReLU,
     MaxPool2D,
@@ -68,16 +69,24 @@ def conv(shape: Shape, latent: int) -> Architecture:
 
 def bn(shape: Shape) -> Architecture:
     """Convolutions with batch normalisation and LeakyReLU; a code of 4x4x128 = 2048 on 28x28 images."""
+    return _normalised_network("bn", shape, BatchNorm())
 
+
+def bn_frozen(shape: Shape) -> Architecture:
+    """The same, trained outside training mode as it was published: its normalisation never looks at a batch."""
+    return _normalised_network("bn-frozen", shape, FrozenBatchNorm())
+
+
+def _normalised_network(name: str, shape: Shape, normalisation: BatchNorm) -> Architecture:
     def normalised(layer: Layer) -> tuple[Layer, ...]:
-        return (layer, BatchNorm(), LeakyReLU())
+        return (layer, normalisation, LeakyReLU())
 
     height, width, channels = shape
     code = (height // 4 - 3, width // 4 - 3, 128)
     if min(code) < 1:
-        raise SpecificationError(f"bn needs images of at least 16x16 pixels, not {height}x{width}")
+        raise SpecificationError(f"{name} needs images of at least 16x16 pixels, not {height}x{width}")
     return Architecture(
-        "bn",
+        name,
         shape,
         encoder=(
             *normalised(Conv2D(32)),
@@ -180,6 +189,7 @@ CATALOG: dict[str, Entry] = {
         Entry("conv-latif", conv_latif, False),
         Entry("conv-small", conv_small, False),
         Entry("strided", strided, False),
+        Entry("bn-frozen", bn_frozen, False),
     )
 }
 

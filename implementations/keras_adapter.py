@@ -13,6 +13,7 @@ process has one engine and one precision.
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from implementations.architecture import (
     Crop2D,
     Dense,
     Flatten,
+    FrozenBatchNorm,
     LeakyReLU,
     MaxPool2D,
     Node,
@@ -240,11 +242,25 @@ def _layer(node: Node, ends_in_logits: bool) -> Any:
         case Crop2D(height=height, width=width):
             h, w, _ = node.input_shape
             return k.Cropping2D(((0, h - height), (0, w - width)), name=name)
+        case FrozenBatchNorm(epsilon=epsilon):
+            return _frozen_batch_norm()(epsilon=epsilon, name=name)
         case BatchNorm(momentum=momentum, epsilon=epsilon):
             return k.BatchNormalization(momentum=momentum, epsilon=epsilon, name=name)
         case LeakyReLU(slope=slope):
             return k.LeakyReLU(slope, name=name)
     raise TypeError(f"not a layer: {layer!r}")
+
+
+@cache
+def _frozen_batch_norm() -> Any:
+    """The class, which can only be made when Keras is there.  ``trainable=False`` would freeze gamma and beta too."""
+    from keras import layers
+
+    class FrozenBatchNormalization(layers.BatchNormalization):
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            return super().call(inputs, training=False, mask=mask)
+
+    return FrozenBatchNormalization
 
 
 def make_optimizer(optimizer: Optimizer, precision: str) -> keras.optimizers.Optimizer:

@@ -21,6 +21,7 @@ from implementations.architecture import (
     Crop2D,
     Dense,
     Flatten,
+    FrozenBatchNorm,
     LeakyReLU,
     MaxPool2D,
     Node,
@@ -148,7 +149,7 @@ class Reference:
             case Crop2D(height=height, width=width):
                 return *_crop(x, height, width), {}
             case BatchNorm() as layer:
-                return _batch_norm(x, layer, w, training)
+                return _batch_norm(x, layer, w, training and not isinstance(layer, FrozenBatchNorm))
             case LeakyReLU(slope=slope):
                 factor = np.where(x > 0, 1.0, slope)
                 return x * factor, lambda d: (d * factor, {}), {}

@@ -22,6 +22,7 @@ from implementations.architecture import (
     Crop2D,
     Dense,
     Flatten,
+    FrozenBatchNorm,
     LeakyReLU,
     MaxPool2D,
     Node,
@@ -94,6 +95,13 @@ class KerasBatchNorm2d(nn.BatchNorm2d):
         return y
 
 
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """Normalises by its running statistics in training too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+
+
 class FlattenChannelsLast(nn.Module):
     """torch would flatten channels first: the rows of the next dense kernel would be in another order."""
 
@@ -146,6 +154,8 @@ def _modules(node: Node) -> list[nn.Module]:
             return [nn.Upsample(scale_factor=size, mode="nearest")]
         case Crop2D(height=height, width=width):
             return [Crop(height, width)]
+        case FrozenBatchNorm(epsilon=epsilon):
+            return [FrozenBatchNorm2d(channels, eps=epsilon)]
         case BatchNorm(momentum=momentum, epsilon=epsilon):
             return [KerasBatchNorm2d(channels, eps=epsilon, momentum=1.0 - momentum)]
         case LeakyReLU(slope=slope):
