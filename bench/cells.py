@@ -8,15 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from implementations import catalog
 from implementations.adapter import Device, Precision, Setting, Track
 from implementations.architecture import Architecture
 from implementations.training import Loss, Training, make_optimizer
+from results.schema import LATER_AXES
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
+
+Validation = Literal["noisy", "clean"]
+VALIDATIONS: tuple[Validation, ...] = get_args(Validation)
+
+_LATER = {name: value for axes in LATER_AXES.values() for name, value in axes.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,9 @@ class Cell:
 
     def key(self) -> str:
         """A short hash of kind and axes: the identity of the cell within a run."""
-        text = json.dumps([type(self).__name__, self.axes()], sort_keys=True)
+        # Journals and histories find a cell by its key: an axis that came later does not change those of old cells.
+        axes = {name: value for name, value in self.axes().items() if _LATER.get(name, ...) != value}
+        text = json.dumps([type(self).__name__, axes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -86,6 +94,12 @@ class TrialCell(Cell):
     corruption: str = "gaussian(0.4)"
     clip: bool = True
     refresh: bool = False
-    """Fresh noise for every epoch, instead of noise that is drawn once."""
+    """Fresh noise for every epoch, instead of noise that is drawn once.  An image is in one batch of an epoch: this is
+    fresh noise for every batch too."""
+    repeats: int = 1
+    """The training set stands so often in an epoch, each copy with noise of its own."""
+    validation: Validation = "noisy"
+    """What the validation loss is taken on: the noisy test images, or the clean ones (which should come back as they
+    are).  Scores are always those of the noisy ones."""
     epochs: int = 5
     seed: int = 0

@@ -161,7 +161,7 @@ def inference_seconds(cell: Cell, samples: int) -> float:
 def trial_seconds(cell: TrialCell) -> float:
     """Seconds to corrupt, train and score, the network being compiled already."""
     all_train, all_test = _sizes().get(cell.dataset, (TRAIN_IMAGES, TEST_IMAGES))
-    train, test = cell.train or all_train, cell.test or all_test
+    train, test = (cell.train or all_train) * cell.repeats, cell.test or all_test
     pixels = cell.height * cell.width * cell.channels / 784
     epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
     noise = (train * (cell.epochs if cell.refresh else 1) + test) * CORRUPT * pixels

@@ -17,7 +17,8 @@ from results.schema import Record, dumps
 DEFAULT_FILE = Path("history.jsonl")
 UNNAMED: Mapping[str, Any] = {
     "device": "cpu", "precision": "float32", "threads": 1, "defaults": "matched", "height": 28, "width": 28,
-    "channels": 1, "optimizer": "adam", "learning_rate": 0.001, "clip": True, "refresh": False,
+    "channels": 1, "optimizer": "adam", "learning_rate": 0.001, "clip": True, "refresh": False, "repeats": 1,
+    "validation": "noisy",
 }  # fmt: skip
 """Axes that a label leaves out at these values.  Labels join entries: a new axis belongs here with the value that old
 entries had, or their series end."""

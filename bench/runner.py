@@ -185,7 +185,9 @@ class _Run:
 
     def _trial_timeout(self, cell: TrialCell) -> float:
         network = cell.make_architecture()
-        work = (network.forward_flops() + network.backward_flops()) * (cell.train or 60_000) * cell.epochs
+        work = (
+            (network.forward_flops() + network.backward_flops()) * (cell.train or 60_000) * cell.repeats * cell.epochs
+        )
         return self.options.timeout or TRIAL_TIMEOUT + work / SLOWEST_WORK
 
     def _time(self) -> None:
@@ -359,7 +361,7 @@ class _Run:
 
 def _build_order(cell: TrialCell) -> tuple[Any, ...]:
     build = (cell.architecture, cell.latent or 0, cell.height, cell.channels, cell.loss, cell.optimizer)
-    data = (cell.dataset, cell.train or 0, cell.corruption, cell.clip, cell.seed)
+    data = (cell.dataset, cell.train or 0, cell.corruption, cell.clip, cell.seed, cell.repeats)
     return (cell.backend, str(cell.setting), build, cell.batch_size, cell.learning_rate or 0.0, data)
 
 

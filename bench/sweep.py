@@ -30,6 +30,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench import corruption
+from bench.cells import VALIDATIONS
 from implementations import adapter, catalog, training
 
 if sys.version_info >= (3, 11):
@@ -90,6 +91,10 @@ def _corruptions(value: Any) -> list[str]:
     return [str(corruption.parse(_text(item))) for item in _listed(value)]
 
 
+def _optimizers(value: Any) -> list[str]:
+    return [training.canonical_optimizer(_text(item)) for item in _listed(value)]
+
+
 def _texts(value: Any) -> list[str]:
     return [_text(item) for item in _listed(value)]
 
@@ -142,8 +147,10 @@ class Axes(BaseModel):
     corruption: Annotated[list[str] | None, BeforeValidator(_corruptions)] = None
     clip: Annotated[list[bool] | None, BeforeValidator(_truths)] = None
     refresh: Annotated[list[bool] | None, BeforeValidator(_truths)] = None
+    repeats: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    validation: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: VALIDATIONS))] = None
     loss: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: training.LOSSES))] = None
-    optimizer: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: training.OPTIMIZERS))] = None
+    optimizer: Annotated[list[str] | None, BeforeValidator(_optimizers)] = None
     learning_rate: Annotated[list[float | str] | None, BeforeValidator(_numbers(float, 0, DEFAULT, above=True))] = None
     batch_size: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
     epochs: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
@@ -169,6 +176,8 @@ DEFAULTS: dict[str, list[Value]] = {
     "corruption": ["gaussian(0.4)"],
     "clip": [True],
     "refresh": [False],
+    "repeats": [1],
+    "validation": ["noisy"],
     "loss": ["mse"],
     "optimizer": ["adam"],
     "learning_rate": [DEFAULT],

@@ -92,7 +92,7 @@ class TrialBench:
         architecture, training = cell.make_architecture(), cell.make_training()
         clean = self._clean.get(_data_key(cell), lambda: _load(cell))
         noisy = self._noisy.get(
-            (_data_key(cell), cell.corruption, cell.clip, cell.seed), lambda: _corrupted(cell, clean)
+            (_data_key(cell), cell.corruption, cell.clip, cell.seed, cell.repeats), lambda: _corrupted(cell, clean)
         )
         weights = parameters.initialise(architecture, cell.seed)
         build_key = (architecture.digest(), training.digest(), cell.track)
@@ -100,10 +100,10 @@ class TrialBench:
             self._built = None  # should build fail, nothing is built
             self.adapter.build(architecture, training, cell.track)
             self.adapter.load_weights(weights)
-            self._stage(noisy.train, clean.train, cell)
+            self._stage(noisy.train, _repeated(clean.train, cell.repeats), cell)
             # Compilation is not training, and later cells of this build do without it.  Only an epoch of the full
             # length compiles all that is needed: some backends compile whole epochs.
-            self.adapter.train_epoch(np.arange(len(clean.train), dtype=np.int64))
+            self.adapter.train_epoch(np.arange(len(noisy.train), dtype=np.int64))
             self.adapter.synchronize()
             self._built = build_key
         self.adapter.load_weights(weights)
@@ -142,7 +142,8 @@ class TrialBench:
         self, cell: TrialCell, clean: Clean, noisy: Noisy
     ) -> tuple[list[dict[str, float]], str, Images, str | None]:
         """(curve, hash of all batch orders, denoised test images, why it diverged or None)."""
-        self._stage(noisy.train, clean.train, cell)
+        targets = _repeated(clean.train, cell.repeats)
+        self._stage(noisy.train, targets, cell)
         test = noisy.test.astype(cell.precision, copy=False)
         denoised = test
         sha = hashlib.sha256()
@@ -151,8 +152,8 @@ class TrialBench:
         for epoch in range(cell.epochs):
             if cell.refresh and epoch:
                 fresh = _corrupt_train(cell, clean.train, epoch)
-                self._stage(fresh, clean.train, cell)
-            order = counter.permutation(len(clean.train), "order", cell.seed, epoch)
+                self._stage(fresh, targets, cell)
+            order = counter.permutation(len(targets), "order", cell.seed, epoch)
             sha.update(order.astype("<i8").tobytes())
             start = time.perf_counter()
             train_loss = float(self.adapter.train_epoch(order))
@@ -167,12 +168,19 @@ class TrialBench:
                 {
                     "epoch": epoch + 1,
                     "train_loss": train_loss,
-                    "validation_loss": image_loss(cell.loss, denoised, clean.test),
+                    "validation_loss": self._validation_loss(cell, clean, denoised),
                     "psnr": mean_psnr(denoised, clean.test),
                     "seconds": seconds,
                 }
             )
         return curve, sha.hexdigest()[:16], denoised.astype(np.float32, copy=False), None
+
+    def _validation_loss(self, cell: TrialCell, clean: Clean, denoised: Array) -> float:
+        """``denoised``: what became of the noisy test images."""
+        output = denoised
+        if cell.validation == "clean":
+            output = self.adapter.reconstruct(clean.test.astype(cell.precision, copy=False))
+        return image_loss(cell.loss, output, clean.test)
 
 
 def image_loss(loss: Loss, output: Array, clean: Array) -> float:
@@ -204,8 +212,14 @@ def _load(cell: TrialCell) -> Clean:
 
 
 def _corrupt_train(cell: TrialCell, images: Images, epoch: int) -> Images:
+    """All copies of the training images, (repeats * n, h, w, c): copy k of image i has the noise of image k * n + i."""
     noise = corruption.parse(cell.corruption)
+    images = _repeated(images, cell.repeats)
     return corruption.corrupt(images, noise, seed=cell.seed, split="train", epoch=epoch, clip=cell.clip)
+
+
+def _repeated(images: Images, repeats: int) -> Images:
+    return images if repeats == 1 else np.tile(images, (repeats, 1, 1, 1))
 
 
 def _corrupted(cell: TrialCell, clean: Clean) -> Noisy:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.journal import RECORDS, JournalError, read_run_file, scan
-from results.schema import KINDS, Kind, Record, RecordError, validate
+from results.schema import KINDS, LATER_AXES, Kind, Record, RecordError, validate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ def load_run(folder: Path | str) -> Run:
             validate(record)
         except RecordError as error:
             raise RunError(f"{path}, record {number} ({record['id']}): {error}") from error
-    records = tuple(_clean(record) for record in found.records)
+    records = tuple(_completed(_clean(record)) for record in found.records)
     notes = (
         (f"The last line of {RECORDS} is unfinished and was left out ({len(found.torn)} bytes).",) if found.torn else ()
     )
@@ -160,6 +160,12 @@ def _sorted(
         else:
             stale.append(record)
     return Run(folder, about, records, tuple(current), tuple(stale), tuple(superseded), notes, folders)
+
+
+def _completed(record: Record) -> Record:
+    """With the axes that nobody named when it was written, so that it is a record of the same cell as a new one."""
+    later = LATER_AXES.get(record["kind"], {})
+    return {**record, "cell": {**record["cell"], **{n: v for n, v in later.items() if n not in record["cell"]}}}
 
 
 def _clean(value: Any) -> Any:

@@ -24,6 +24,10 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 Record = dict[str, Any]
 
+LATER_AXES: dict[Kind, dict[str, Any]] = {"trial": {"repeats": 1, "validation": "noisy"}}
+"""Axes that came after the first records, with the value that every cell had before: a record without them is read
+as one with these, and a cell at these values keeps the key that it had."""
+
 
 class RecordError(ValueError):
     """A record is not what record.schema.json says.  The message names the field and what is allowed."""
