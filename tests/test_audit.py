@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import fake_backend
 import numpy as np
 import pytest
 from fake_backend import Fake
 
 from bench import audit as audits
+from bench import certificates, cli_show, machine
 from bench.audit import Audit, audit
 from bench.cells import CertificateCell, TimingCell
+from bench.certifying import run_certificates
 from bench.parity import SYNCHRONISATION, certify
+from bench.process import Worker, distinct_cores
 from implementations.adapter import Setting
 from implementations.architecture import Architecture
 from implementations.parameters import Array, Weights
@@ -260,3 +265,45 @@ def test_an_asynchronous_backend_that_computes_the_specification_gets_no_certifi
     wrong = [check["quantity"] for check in result["checks"] if not check["ok"]]
     assert wrong == [SYNCHRONISATION], "there is nothing wrong with its numbers"
     assert result["metrics"]["worst_ratio"] <= 1
+
+
+@pytest.fixture
+def announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backends that a worker finds: "fake" is honest, "late" is not."""
+    variables = fake_backend.environment()
+    variables[fake_backend.EXTRA_BACKENDS] += ";late=test_audit:AsyncFake"
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    machine.fingerprint.cache_clear()
+
+
+def test_a_failed_audit_is_shown_and_not_kept(announced: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a machine measured once is no property of the backend: it is asked again."""
+    late = CertificateCell(**{**CELL.axes(), "backend": "late"})
+    records = run_certificates([CELL, late], use_cache=False)
+    assert [record["status"] for record in records] == ["ok", "parity_failed"]
+    assert certificates.lookup(CELL, machine.fingerprint("fake", "cpu")) is not None
+    assert certificates.lookup(late, machine.fingerprint("late", "cpu")) is None
+
+    cli_show.certificates(records)
+    lines = capsys.readouterr().out.splitlines()
+    shown = next(index for index, line in enumerate(lines) if line.startswith("synchronisation: time of 2n"))
+    rows = {line.split()[0]: line for line in lines[shown:] if " tuned " in line}
+    assert "ok" in rows["fake"]
+    assert "failed" in rows["late"]
+    assert "%" in rows["late"]
+
+
+def test_a_worker_audits_what_it_has_prepared_or_builds_it(announced: None, tmp_path: Path) -> None:
+    cell = TimingCell(backend="fake", track="tuned", architecture="dense", latent=2, height=4, width=4, batch_size=16)
+    with Worker("fake", Setting(), distinct_cores()[:1], tmp_path) as worker:
+        worker.configure()
+        built = worker.request("audit", 60.0, cell=cell.axes())
+        worker.request("prepare", 60.0, cell=cell.axes(), samples=64, measure_memory=False)
+        prepared = worker.request("audit", 60.0, cell=cell.axes())
+        block = worker.request("block", 60.0, kind="train", repeats=1)
+    for found in (built, prepared):
+        assert found["ok"], found["reason"]
+        assert found["reason"] is None
+        assert found["figures"]["sync_train_ratio"] == pytest.approx(2, abs=1)
+    assert block["samples"] == 64, "the workload is there as before"
