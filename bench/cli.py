@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import cli_compare, cli_history
+from bench import cli_compare, cli_history, cli_reproduce
 
 FAILED = ("parity_failed", "diverged", "out_of_memory", "timeout", "crashed")
 """Statuses that make `daebench run` end with exit code 1."""
@@ -194,6 +194,7 @@ def report(
 
 app.command()(cli_compare.compare)
 app.command()(cli_compare.export)
+app.command()(cli_reproduce.reproduce)
 
 
 @data.command("get")
@@ -202,6 +203,9 @@ def data_get(name: Annotated[str, typer.Argument(help="mnist or fashion-mnist")]
     from bench import cli_show
 
     cli_show.download(name)
+
+
+data.command("images")(cli_reproduce.data_images)
 
 
 @data.command("list")

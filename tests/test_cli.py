@@ -188,7 +188,15 @@ def test_options_that_take_several_values() -> None:
 def test_what_verify_proves_by_default() -> None:
     left_out = dict.fromkeys(("backend", "architecture", "loss", "optimizer", "precision", "track"))
     cells = certificate_cells(**left_out, device="cpu")
-    assert {cell.architecture for cell in cells} == {"dense", "conv", "bn", "conv-latif", "conv-small", "strided", "bn-frozen"}
+    assert {cell.architecture for cell in cells} == {
+        "dense",
+        "conv",
+        "bn",
+        "conv-latif",
+        "conv-small",
+        "strided",
+        "bn-frozen",
+    }
     assert {(cell.loss, cell.precision) for cell in cells} == {
         (loss, precision) for loss in ("mse", "bce") for precision in ("float32", "float64")
     }
