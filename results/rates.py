@@ -27,6 +27,9 @@ _WARMUP = {"train": "warmup_blocks", "inference": "inference_warmup_blocks"}
 
 NEEDED_SHARE = 0.5
 """With less than this share of its blocks a process would be judged by the luck of when it was left alone."""
+SHORT_SHARE = 0.9
+"""A short call that took more than this share of a long one was disturbed: long calls are made to be several times as
+long.  Believed, it would leave next to no time for the further samples, and a rate out of all proportion."""
 STEP_OVERHEAD = 2.0
 """Steps of a block are told from what its call costs only if the call's seconds are at least this many overheads."""
 
@@ -65,9 +68,9 @@ def rate(entry: Mapping[str, Any], kind: RateKind) -> float | None:
     if not short:
         return gross
     samples = float(np.median([samples for samples, _ in blocks])) / calls
-    further, seconds = samples - short[0], samples / gross - short[1]
-    # A short call that took as long as a long one was disturbed; the gross rate is then what there is.
-    return further / seconds if further > 0 and seconds > 0 else gross
+    further, long = samples - short[0], samples / gross
+    # Where the short call was disturbed the gross rate is what there is.
+    return further / (long - short[1]) if further > 0 and short[1] <= SHORT_SHARE * long else gross
 
 
 def call_overhead(entry: Mapping[str, Any], kind: RateKind) -> float | None:
