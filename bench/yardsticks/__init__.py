@@ -7,7 +7,7 @@ from bench.yardsticks.base import Method, YardstickError
 from bench.yardsticks.calibrate import Calibration, calibrate
 from bench.yardsticks.cell import YardstickBench, YardstickCell, fingerprint, run_yardstick
 from bench.yardsticks.classical import METHODS, PLAIN, TONED, method
-from bench.yardsticks.linear import LinearMap, LinearOptimum
+from bench.yardsticks.linear import LinearDenoiser, LinearMap, LinearOptimum
 from bench.yardsticks.score import LINEAR, NAMES, Rate, Result, score_yardsticks
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PLAIN",
     "TONED",
     "Calibration",
+    "LinearDenoiser",
     "LinearMap",
     "LinearOptimum",
     "Method",

@@ -137,6 +137,6 @@ def _edges(method: Method, parameters: Parameters) -> dict[str, str]:
     found = {}
     for name in method.open_ended:
         tried = sorted({float(value) for stage in method.stages for value in stage.get(name, ())})
-        if parameters[name] in (tried[0], tried[-1]):
+        if tried and parameters[name] in (tried[0], tried[-1]):
             found[name] = "low" if parameters[name] == tried[0] else "high"
     return found

@@ -10,26 +10,31 @@ k numbers in its code can reach this and no more; a network that stays below has
 not.  One decomposition gives all ranks.
 
 Cyy + ridge * trace(Cyy) / d stands for Cyy, which is singular where pixels never vary and badly estimated from few
-images.  The ridge is the one of :data:`RIDGES` with the least error on held-out training images, for each rank by
-itself; then the map is made from all training images.
+images.  The ridge is the one of :data:`RIDGES` with the highest mean PSNR on held-out training images (not the least
+squared error: dark, easy images count for more in the mean PSNR, which is what a yardstick is compared by), for each
+rank by itself; then the map is made from all training images.  Its output is clipped to [0, 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.quality import MSE_FLOOR
 from bench.yardsticks.base import Images, YardstickError, check_pairs
 
 Values = NDArray[np.float64]
 
 RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Relative to the mean variance of a noisy pixel.  The smallest changes nothing (60,000 images of MNIST: 1e-6 dB); the
-largest is for fewer images than pixels."""
+"""Relative to the mean variance of a noisy value.  The smallest is none for noise that leaves a trace in every
+direction; the largest are for fewer images than pixels."""
 LEAST_RIDGE = 1e-12
 """Absolute: keeps the inverse finite where no pixel varies at all."""
 
@@ -88,6 +93,27 @@ class Moments:
 
 
 @dataclass(frozen=True)
+class LinearDenoiser:
+    """The affine map of one rank, in float32 as networks are: through ``matrices`` (d, k) and (k, d), or one (d, d)
+    where that is smaller and faster, then plus ``offset`` (d,)."""
+
+    matrices: tuple[Images, ...]
+    offset: Images
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it is made of."""
+        return sum(matrix.size for matrix in self.matrices) + self.offset.size
+
+    def denoise(self, images: Images) -> Images:
+        """``images`` (n, h, w, c), denoised and clipped to [0, 1]; float32."""
+        values = images.reshape(len(images), -1)
+        for matrix in self.matrices:
+            values = values @ matrix
+        return np.asarray(np.clip(values + self.offset, 0, 1), np.float32).reshape(images.shape)
+
+
+@dataclass(frozen=True)
 class LinearMap:
     """All ranks at once: ``into`` (d, K) makes the code of a noisy image, ``out`` (K, d), with orthonormal rows, the
     image of a code.  The first k columns and rows are the optimum of rank k."""
@@ -97,36 +123,24 @@ class LinearMap:
     into: Values
     out: Values
 
-    def denoise(self, images: Images, rank: int) -> Images:
-        """``images`` (n, h, w, c) through the optimum of rank at most ``rank``, clipped to [0, 1]; float32."""
-        denoised = np.empty(images.shape, np.float32)
-        step = max(1, BLOCK // images[0].size)
-        matrices = self._matrices(rank)
-        offset = self.mean_clean - _through(self.mean_noisy, matrices)
-        for start, y in zip(range(0, len(images), step), _blocks(images), strict=True):
-            part = np.clip(_through(y, matrices) + offset, 0, 1)
-            denoised[start : start + step] = part.reshape(-1, *images.shape[1:])
-        return denoised
-
-    def numbers(self, rank: int) -> int:
-        """How many numbers the optimum of ``rank`` is made of: matrices and offset."""
-        return sum(matrix.size for matrix in self._matrices(rank)) + self.mean_clean.size
-
-    def squared_errors(self, noisy: Images, clean: Images) -> Values:
-        """Mean squared error over all values, unclipped, of the optima of ranks 1, ..., K: (K,)."""
-        total = np.zeros(self.out.shape[0])
-        zero = 0.0
-        for y, x in zip(_blocks(noisy), _blocks(clean), strict=True):
-            x -= self.mean_clean
-            code, wanted = (y - self.mean_noisy) @ self.into, x @ self.out.T
-            total += (code * (code - 2 * wanted)).sum(axis=0)
-            zero += float((x * x).sum())
-        return np.asarray((zero + np.cumsum(total)) / noisy.size)
-
-    def _matrices(self, rank: int) -> tuple[Values, ...]:
+    def at(self, rank: int) -> LinearDenoiser:
+        """The optimum of rank at most ``rank``."""
         into, out = self.into[:, :rank], self.out[:rank]
-        # Above half of the full rank one square matrix is smaller than two narrow ones, and faster.
-        return (into, out) if 2 * into.shape[1] <= into.shape[0] else (into @ out,)
+        matrices = (into, out) if 2 * into.shape[1] <= into.shape[0] else (into @ out,)
+        offset = self.mean_clean - (self.mean_noisy @ into) @ out
+        return LinearDenoiser(tuple(matrix.astype(np.float32) for matrix in matrices), offset.astype(np.float32))
+
+    def mean_psnr(self, noisy: Images, clean: Images, ranks: Sequence[int]) -> list[float]:
+        """Mean PSNR in dB of the denoised images for each of ``ranks``, which ascend."""
+        totals = np.zeros(len(ranks))
+        for y, x in zip(_blocks(noisy), _blocks(clean), strict=True):
+            code = (y - self.mean_noisy) @ self.into
+            denoised = np.tile(self.mean_clean, (len(y), 1))
+            for place, (before, rank) in enumerate(itertools.pairwise((0, *ranks))):
+                denoised += code[:, before:rank] @ self.out[before:rank]
+                error = np.square(denoised.clip(0, 1) - x).mean(axis=1)
+                totals[place] -= 10 * np.log10(np.maximum(error, MSE_FLOOR)).sum()
+        return [float(total) / len(noisy) for total in totals]
 
 
 Solver = Callable[[float], LinearMap]
@@ -189,18 +203,18 @@ class LinearOptimum:
             evenly = np.linspace(0, len(clean) - 1, LARGEST).round().astype(np.int64)
             noisy, clean = noisy[evenly], clean[evenly]
         self.images = len(clean)
-        self._fixed = ridge
-        self._maps: dict[float, LinearMap] = {}
-        every = max(HELD_OUT_SHARE, -(-self.images // HELD_OUT_MOST))
-        held = np.arange(self.images) % every == every - 1
-        self.held_out = int(held.sum()) if ridge is None else 0
         self.variance = _variance(noisy)
-        self._noisy, self._clean, self._held = noisy, clean, held
+        self._noisy, self._clean, self._fixed = noisy, clean, ridge
+        every = max(HELD_OUT_SHARE, -(-self.images // HELD_OUT_MOST))
+        self._held = np.arange(self.images) % every == every - 1
+        self.held_out = int(self._held.sum()) if ridge is None else 0
+        self._maps: dict[float, LinearMap] = {}
         self._partial: Moments | None = None
-        self._errors = {} if ridge is not None else self._held_out_errors()
+        self._ladder = [2**power for power in range(self.values.bit_length()) if 2**power < self.values] + [self.values]
+        self._found = {} if ridge is not None else self._try_ridges()
 
-    def _held_out_errors(self) -> dict[float, Values]:
-        """By ridge: the mean squared error on the held-out images for ranks 1, 2, ...; (K,)."""
+    def _try_ridges(self) -> dict[float, list[float]]:
+        """By ridge: the mean PSNR on the held-out images for each rank of the ladder."""
         held = self._held
         noisy, clean = self._noisy[~held], self._clean[~held]
         if self._by_moments:
@@ -208,9 +222,8 @@ class LinearOptimum:
             solve = from_moments(self._partial)
         else:
             solve = from_pairs(noisy, clean)
-        return {
-            ridge: solve(self._absolute(ridge)).squared_errors(self._noisy[held], self._clean[held]) for ridge in RIDGES
-        }
+        left = self._noisy[held], self._clean[held]
+        return {ridge: solve(self._absolute(ridge)).mean_psnr(*left, self._ladder) for ridge in RIDGES}
 
     @property
     def _by_moments(self) -> bool:
@@ -229,40 +242,37 @@ class LinearOptimum:
         return max(ridge * self.variance, LEAST_RIDGE)
 
     def ridge(self, rank: int) -> float:
-        """The relative ridge for ``rank``."""
+        """The relative ridge for ``rank``: the best at the nearest rank of the ladder 1, 2, 4, ..., all."""
         if self._fixed is not None:
             return self._fixed
-        return min(RIDGES, key=lambda ridge: self._error(ridge, rank))
+        return max(RIDGES, key=lambda ridge: self._found[ridge][self._rung(rank)])  # of equals the smallest
 
-    def _error(self, ridge: float, rank: int) -> float:
-        errors = self._errors[ridge]
-        return float(errors[min(rank, len(errors)) - 1]) if len(errors) else 0.0
+    def _rung(self, rank: int) -> int:
+        return min(range(len(self._ladder)), key=lambda rung: abs(math.log(self._ladder[rung] / rank)))
 
     def map(self, rank: int) -> LinearMap:
         """The map that holds the optimum of ``rank``; YardstickError if there can be none."""
-        self.check(rank)
+        check_rank(rank, self.values)
         ridge = self.ridge(rank)
         if ridge not in self._maps:
             self._maps[ridge] = self._solver(self._absolute(ridge))
         return self._maps[ridge]
 
-    def check(self, rank: int) -> None:
-        """YardstickError unless ``rank`` is one that images of this size can have."""
-        check_rank(rank, self.values)
+    def at(self, rank: int) -> LinearDenoiser:
+        """The optimum of rank at most ``rank``, ready for use."""
+        return self.map(rank).at(rank)
 
-    def denoise(self, images: Images, rank: int) -> Images:
-        """``images`` (n, h, w, c) through the optimum of rank at most ``rank``, clipped to [0, 1]."""
-        return self.map(rank).denoise(images, rank)
-
-    def facts(self, rank: int) -> dict[str, object]:
-        """How the optimum of ``rank`` was made, JSON-able; ``held_out_mse`` (unclipped) by relative ridge."""
+    def facts(self, rank: int) -> dict[str, Any]:
+        """How the optimum of ``rank`` was made, JSON-able."""
+        rung = self._rung(rank)
         return {
             "method": "linear",
             "parameters": {"rank": rank, "ridge": self.ridge(rank)},
             "images": self.images,
             "subset": "all training images" if self.images == self.available else "evenly spaced training images",
             "held_out": self.held_out,
-            "held_out_mse": {f"{ridge:g}": self._error(ridge, rank) for ridge in self._errors},
+            "held_out_rank": self._ladder[rung] if self._found else None,
+            "held_out_psnr": {f"{ridge:g}": psnr[rung] for ridge, psnr in self._found.items()},
         }
 
 
@@ -296,9 +306,3 @@ def _kept(strengths: Values) -> NDArray[np.int64]:
     largest = float(strengths[-1])
     order = np.arange(len(strengths))[::-1]
     return order[strengths[order] > max(largest * NEGLIGIBLE, 0.0)] if largest > 0 else order[:0]
-
-
-def _through(values: Values, matrices: tuple[Values, ...]) -> Values:
-    for matrix in matrices:
-        values = values @ matrix
-    return values

@@ -133,15 +133,15 @@ def score_linear(
 ) -> Result:
     """The linear optimum of ``rank``; ``fitting``: seconds that making it has taken so far."""
     start = time.perf_counter()
-    linear = optimum.map(rank)
+    ready = optimum.at(rank)
     seconds = fitting + time.perf_counter() - start
-    denoised, rate = timed(lambda images: linear.denoise(images, rank), noisy_test)
+    denoised, rate = timed(ready.denoise, noisy_test)
     return Result(
         method=LINEAR,
         rank=rank,
         scores=quality.score(denoised, clean_test),
         rate=rate,
-        numbers=linear.numbers(rank),
+        numbers=ready.numbers,
         calibration={**optimum.facts(rank), "seconds": seconds},
         seconds=seconds,
         shown=_some(denoised, shown),
