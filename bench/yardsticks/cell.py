@@ -169,8 +169,7 @@ def metrics(result: Result, noisy: quality.Scores, values: int) -> dict[str, flo
     """Those of :func:`bench.quality.summarise`, and
 
     - ``yardstick_samples_per_second`` with ``_low`` and ``_high``: see :class:`bench.yardsticks.score.Rate`;
-    - ``calibration_seconds``: choosing parameters or decomposing, in this process (a rank whose decomposition was
-      there already takes none);
+    - ``calibration_seconds``: choosing parameters; for the linear optimum making it, all ranks so far together;
     - for the linear optimum ``parameters`` (numbers that it is made of), ``latent_size`` (its rank) and
       ``compression``, as trials have them.
     """

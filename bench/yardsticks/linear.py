@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -192,6 +193,7 @@ class LinearOptimum:
     """
 
     def __init__(self, noisy: Images, clean: Images, ridge: float | None = None) -> None:
+        start = time.perf_counter()
         check_pairs(noisy, clean, "training")
         if len(clean) < FEWEST:
             raise YardstickError(f"yardstick linear needs at least {FEWEST} training images; there are {len(clean)}")
@@ -212,6 +214,8 @@ class LinearOptimum:
         self._partial: Moments | None = None
         self._ladder = [2**power for power in range(self.values.bit_length()) if 2**power < self.values] + [self.values]
         self._found = {} if ridge is not None else self._try_ridges()
+        self.seconds = time.perf_counter() - start
+        """That all ranks together have taken so far."""
 
     def _try_ridges(self) -> dict[float, list[float]]:
         """By ridge: the mean PSNR on the held-out images for each rank of the ladder."""
@@ -255,7 +259,9 @@ class LinearOptimum:
         check_rank(rank, self.values)
         ridge = self.ridge(rank)
         if ridge not in self._maps:
+            start = time.perf_counter()
             self._maps[ridge] = self._solver(self._absolute(ridge))
+            self.seconds += time.perf_counter() - start
         return self._maps[ridge]
 
     def at(self, rank: int) -> LinearDenoiser:
@@ -271,6 +277,7 @@ class LinearOptimum:
             "images": self.images,
             "subset": "all training images" if self.images == self.available else "evenly spaced training images",
             "held_out": self.held_out,
+            "seconds": self.seconds,
             "held_out_rank": self._ladder[rung] if self._found else None,
             "held_out_psnr": {f"{ridge:g}": psnr[rung] for ridge, psnr in self._found.items()},
         }

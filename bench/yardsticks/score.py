@@ -87,14 +87,8 @@ def score_yardsticks(
     results = [score_method(one, clean_train, noisy_train, clean_test, noisy_test, shown=shown) for one in chosen]
     wanted = list(ranks)
     if wanted:
-        start = time.perf_counter()
         optimum = LinearOptimum(noisy_train, clean_train, ridge)
-        for rank in wanted:
-            optimum.map(rank)
-        fitting = (time.perf_counter() - start) / len(wanted)
-        results += [
-            score_linear(optimum, rank, clean_test, noisy_test, shown=shown, fitting=fitting) for rank in wanted
-        ]
+        results += [score_linear(optimum, rank, clean_test, noisy_test, shown=shown) for rank in wanted]
     return results
 
 
@@ -129,12 +123,9 @@ def score_linear(
     noisy_test: Images,
     *,
     shown: Sequence[int] = range(SHOWN),
-    fitting: float = 0.0,
 ) -> Result:
-    """The linear optimum of ``rank``; ``fitting``: seconds that making it has taken so far."""
-    start = time.perf_counter()
+    """The linear optimum of ``rank``; its seconds are those of all ranks so far, which share most of the work."""
     ready = optimum.at(rank)
-    seconds = fitting + time.perf_counter() - start
     denoised, rate = timed(ready.denoise, noisy_test)
     return Result(
         method=LINEAR,
@@ -142,8 +133,8 @@ def score_linear(
         scores=quality.score(denoised, clean_test),
         rate=rate,
         numbers=ready.numbers,
-        calibration={**optimum.facts(rank), "seconds": seconds},
-        seconds=seconds,
+        calibration=optimum.facts(rank),
+        seconds=optimum.seconds,
         shown=_some(denoised, shown),
     )
 
