@@ -256,7 +256,7 @@ def _frozen_batch_norm() -> Any:
     """The class, which can only be made when Keras is there.  ``trainable=False`` would freeze gamma and beta too."""
     from keras import layers
 
-    class FrozenBatchNormalization(layers.BatchNormalization):
+    class FrozenBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
         def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
             return super().call(inputs, training=False, mask=mask)
 

@@ -26,6 +26,8 @@ SEEDS_FOR_A_RANGE = 3
 """With fewer the range of one more run is as wide as one likes: two seeds would reproduce anything."""
 SCHEMA = 1
 
+Place = tuple[str, str]
+"""A backend and a device."""
 Verdict = Literal["reproduced", "differs", "not published", "not reached", "not comparable", "not measured"]
 
 
@@ -74,7 +76,7 @@ def compare(parts: Iterable[Part], run: Run) -> list[Comparison]:
     timing = {_key(record["cell"]): record for record in run.of("timing")}
     found: list[Comparison] = []
     for part in parts:
-        places = dict.fromkeys((cell.backend, cell.device) for cell in part.trials)
+        places: list[Place] = list(dict.fromkeys((cell.backend, str(cell.device)) for cell in part.trials))
         seconds = {place: _seconds(part, place, trials, timing) for place in places}
         found += [_compare(part, place, trials, seconds) for place in places]
     return found
@@ -86,9 +88,9 @@ def _key(axes: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _compare(
     part: Part,
-    place: tuple[str, str],
+    place: Place,
     trials: Mapping[Any, Record],
-    seconds: Mapping[tuple[str, str], tuple[Interval | None, bool]],
+    seconds: Mapping[Place, tuple[Interval | None, bool]],
 ) -> Comparison:
     backend, device = place
     cells = [cell for cell in part.trials if (cell.backend, cell.device) == place]
@@ -141,8 +143,8 @@ def _judged(
     part: Part,
     epochs: int,
     good: Sequence[Record],
-    seconds: Mapping[tuple[str, str], tuple[Interval | None, bool]],
-    place: tuple[str, str],
+    seconds: Mapping[Place, tuple[Interval | None, bool]],
+    place: Place,
 ) -> Iterable[Row]:
     for epoch, printed in figure.figures():
         if figure.metric in NETWORK_METRICS:
@@ -198,9 +200,7 @@ def _half_unit(printed: str) -> float:
     return 0.5 * 10.0 ** -len(printed.partition(".")[2])
 
 
-def _speed_row(
-    metric: str, printed: str, seconds: Mapping[tuple[str, str], tuple[Interval | None, bool]], place: tuple[str, str]
-) -> Row:
+def _speed_row(metric: str, printed: str, seconds: Mapping[Place, tuple[Interval | None, bool]], place: Place) -> Row:
     here = seconds[place][0]
     other = seconds.get((place[0], "cpu"), (None, False))[0]
     if metric == "cpu_over_gpu":
@@ -252,7 +252,7 @@ def _ends(interval: Interval) -> tuple[float | None, float | None]:
 
 
 def _seconds(
-    part: Part, place: tuple[str, str], trials: Mapping[Any, Record], timing: Mapping[Any, Record]
+    part: Part, place: Place, trials: Mapping[Any, Record], timing: Mapping[Any, Record]
 ) -> tuple[Interval | None, bool]:
     """Seconds an epoch on this backend and device, and whether they come from a timing session."""
     for cell in part.timed:

@@ -70,10 +70,11 @@ def _one(console: Console, found: Comparison) -> None:
     for row in found.rows:
         if row.verdict != "not reached":
             table.add_row(*_cells(row))
+    epochs, were = found.epochs, "epoch was" if found.epochs == 1 else "epochs were"
     for metric in dict.fromkeys(row.metric for row in found.rows if row.verdict == "not reached"):
         later = [row.epoch for row in found.rows if (row.metric, row.verdict) == (metric, "not reached")]
         what = f"{metric.replace('_', ' ')}, epoch{'s' * (len(later) > 1)} {', '.join(map(str, later))}"
-        table.add_row(what, "", "", "", f"[dim]not reached: {found.epochs} epochs were run[/dim]")
+        table.add_row(what, "", "", "", f"[dim]not reached: {epochs} {were} run[/dim]")
     console.print(table)
     if found.epoch_seconds and found.published_seconds:
         how = "timed alone" if found.timed else "as the trials ran, perhaps side by side"
