@@ -85,7 +85,8 @@ def test_recipes_are_what_the_sources_say() -> None:
             "loss": "mse", **adam, "batch_size": 128, "epochs": 20,
         },
         "ghosh": {
-            "architecture": "strided", "dataset": "fashion-mnist", "loss": "mse", **adam, "batch_size": 32, "epochs": 10,
+            "architecture": "strided", "dataset": "fashion-mnist", "loss": "mse", **adam, "batch_size": 32,
+            "epochs": 10,
         },
         "opengenus": {
             "dataset": "fashion-mnist", "corruption": "gaussian(0.1)", "clip": True, "refresh": True, "loss": "mse",
