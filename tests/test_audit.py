@@ -20,7 +20,7 @@ from bench.cells import CertificateCell, TimingCell
 from bench.certifying import run_certificates
 from bench.parity import SYNCHRONISATION, certify
 from bench.process import Worker, distinct_cores
-from implementations.adapter import Setting
+from implementations.adapter import TRACKS, Setting, adapter_class, backends
 from implementations.architecture import Architecture
 from implementations.parameters import Array, Weights
 from implementations.training import Training
@@ -307,3 +307,18 @@ def test_a_worker_audits_what_it_has_prepared_or_builds_it(announced: None, tmp_
         assert found["reason"] is None
         assert found["figures"]["sync_train_ratio"] == pytest.approx(2, abs=1)
     assert block["samples"] == 64, "the workload is there as before"
+
+
+@pytest.mark.slow
+def test_every_installed_backend_passes_on_both_tracks_beside_another_at_work() -> None:
+    installed = [name for name in backends() if not adapter_class(name).missing()]
+    cells = [
+        CertificateCell(backend=name, track=track, architecture="dense", batch_size=16)
+        for name in installed
+        for track in TRACKS
+    ]
+    records = run_certificates(cells, jobs=2, use_cache=False)
+    assert len(records) == 2 * len(installed) > 0
+    for record in records:
+        (check,) = (check for check in record["checks"] if check["quantity"] == SYNCHRONISATION)
+        assert check["ok"], f"{record['cell']['backend']} {record['cell']['track']}: {record['reason']}"
