@@ -223,7 +223,7 @@ class _Session:
 
     def _speed(self) -> Iterator[Row]:
         kinds = [kind for kind in KINDS if kind in self.options.metrics]
-        if not kinds:
+        if not kinds or not self.pairings:
             return
         duels = [
             Duel(pairing, self.sides, kinds, distinct_cores()[: pairing.head[0].threads], self.logs)

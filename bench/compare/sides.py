@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import machine
 from bench.process import ROOT, Program
-from implementations.adapter import TRACKS, Setting, Track
+from implementations.adapter import EXTRA_BACKENDS, TRACKS, Setting, Track, backends
 from results.comparison import Side
 
 ASK_TIMEOUT = 60.0
@@ -97,7 +97,7 @@ class Runner:
 
     def program(self, backend: str, setting: Setting) -> Program:
         variables = self.about["backends"][backend]["environment"][self.settings.index(setting)]
-        return Program(self.python, self.root, variables)
+        return Program(self.python, self.root, {**variables, **_announced()})
 
     def fingerprint(self, backend: str, setting: Setting) -> str:
         found: str = self.about["backends"][backend]["fingerprints"][self.settings.index(setting)]
@@ -127,15 +127,16 @@ class Runner:
 
 @contextlib.contextmanager
 def opened(
-    name: str, spec: SideSpec, backends: Sequence[str], settings: Sequence[Setting], scratch: Path
+    name: str, spec: SideSpec, names: Sequence[str], settings: Sequence[Setting], scratch: Path
 ) -> Iterator[Runner]:
-    """The side ``name`` ("base", "head") ready to run; its worktree, if it has one, lies in ``scratch`` and goes."""
+    """The side ``name`` ("base", "head") ready to run the backends ``names``; its worktree, if it has one, lies in
+    ``scratch`` and goes."""
     python = _interpreter(name, spec.python)
     with contextlib.ExitStack() as stack:
         root, revision = ROOT, None
         if spec.rev is not None:
             root, revision = stack.enter_context(_worktree(name, spec.rev, scratch))
-        about = _ask(name, python, root, backends, settings)
+        about = _ask(name, python, root, names, settings)
         yield Runner(name, python, root, about, tuple(settings), revision)
 
 
@@ -178,12 +179,17 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _ask(name: str, python: str, root: Path, backends: Sequence[str], settings: Sequence[Setting]) -> dict[str, Any]:
-    variables = dict(os.environ)
+def _announced() -> dict[str, str]:
+    """Our backends, for an interpreter that has what they need, but not this distribution and its entry points."""
+    return {EXTRA_BACKENDS: ";".join(f"{name}={point.value}" for name, point in backends().items())}
+
+
+def _ask(name: str, python: str, root: Path, names: Sequence[str], settings: Sequence[Setting]) -> dict[str, Any]:
+    variables = {**os.environ, **_announced()}
     variables["PYTHONSAFEPATH"] = "1"
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), variables.get("PYTHONPATH"))))
     wanted = [[setting.device, setting.precision, setting.threads] for setting in settings]
-    question = json.dumps({"backends": list(backends), "settings": wanted})
+    question = json.dumps({"backends": list(names), "settings": wanted})
     try:
         done = subprocess.run(
             [python, "-c", _ASK, question],
