@@ -28,6 +28,9 @@ NAMES = ("base", "head")
 BLOCK_PAIRS = 8
 """Pairs of blocks in a round: then blocks add about as much to the scatter of rounds as processes do (2.9 % between
 blocks, 0.5 of it shared by neighbours, 0.7 % between processes), and more of them would only cost time."""
+FEWEST_PAIRS = 3
+"""Where a single block takes long, as ``fit`` does with what it costs beside its images: the least that a median of
+differences can be taken of."""
 BLOCK_SECONDS = 0.15
 """What a block is meant to last: long against the clock and the scheduler's ticks, short enough to be neighbours."""
 DISTURBED_SHARE = 0.5
@@ -97,6 +100,7 @@ class Duel:
             (place, kind): Measured() for place in range(len(pairing.base)) for kind in self.kinds
         }
         self._repeats: dict[Key, int] = {}
+        self._pairs: dict[Key, int] = {}
 
     def round(self, number: int, wanted: Sequence[Key]) -> None:
         """Measure ``wanted`` once more.  PairFailure if a side fails; no process is left behind."""
@@ -135,6 +139,8 @@ class Duel:
         load = os.getloadavg()[0]
         for pair in range(BLOCK_PAIRS):
             for kind in kinds:
+                if pair >= self._pairs[place, kind]:
+                    continue
                 repeats = self._repeats[place, kind]
                 for name in order if pair % 2 == 0 else order[::-1]:
                     blocks[kind][name].append(_ask(name, workers[name], "block", kind=kind, repeats=repeats))
@@ -150,18 +156,26 @@ class Duel:
         ]
         if known is None:
             self._repeats[place, kind] = min(found)
+        seconds = []
         for name in order:
             # Of the length that counts: a loop of another length is another compiled program to some backends.
             _ask(name, workers[name], "block", kind=kind, repeats=self._repeats[place, kind])
+            if known is None:  # and once more, with nothing left to compile, for its length
+                block = _ask(name, workers[name], "block", kind=kind, repeats=self._repeats[place, kind])
+                seconds.append(sum(block["latency"]) if kind == "latency" else block["seconds"])
+        if seconds:
+            affordable = round(BLOCK_PAIRS * BLOCK_SECONDS / max(max(seconds), 1e-9))
+            self._pairs[place, kind] = min(max(affordable, FEWEST_PAIRS), BLOCK_PAIRS)
 
     def _keep(
         self, measured: Measured, kind: BlockKind, blocks: dict[str, list[dict[str, Any]]], first: str, load: float
     ) -> None:
         costs = {name: [_cost(block, kind) for block in blocks[name]] for name in NAMES}
-        calm = [index for index in range(BLOCK_PAIRS) if not any(_is_disturbed(blocks[name][index]) for name in NAMES)]
-        counted = calm if len(calm) >= DISTURBED_SHARE * BLOCK_PAIRS else list(range(BLOCK_PAIRS))
+        pairs = len(costs["base"])
+        calm = [index for index in range(pairs) if not any(_is_disturbed(blocks[name][index]) for name in NAMES)]
+        counted = calm if len(calm) >= DISTURBED_SHARE * pairs else list(range(pairs))
         change = pair_estimate([costs["base"][i] for i in counted], [costs["head"][i] for i in counted])
-        entry = {**costs, "first": first, "disturbed": BLOCK_PAIRS - len(calm), "change": change}
+        entry = {**costs, "first": first, "disturbed": pairs - len(calm), "change": change}
         measured.rounds.append({**entry, "load": [round(load, 2), round(os.getloadavg()[0], 2)]})
         measured.changes.append(change)
 
