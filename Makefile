@@ -9,13 +9,16 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 STAMP  := $(VENV)/.installed
 TESTS  ?=
 
-.PHONY: bench test lint format install help
+.PHONY: bench test slow lint format install help
 
 bench: $(STAMP)  ## run the quick sweep and write its report
 	$(BIN)/daebench run quick
 
-test: $(STAMP)  ## run all tests (some of them: make test TESTS="-k corruption")
-	$(BIN)/python -m pytest --timeout=1500 $(TESTS)
+test: $(STAMP)  ## run the tests (some of them: make test TESTS="-k corruption")
+	$(BIN)/python -m pytest --timeout=1500 -m "not slow" $(TESTS)
+
+slow: $(STAMP)  ## run the tests that need minutes: simulations in full, live comparisons, the workflow on a toy repository
+	$(BIN)/python -m pytest --timeout=1500 -m slow $(TESTS)
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
