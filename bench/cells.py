@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from implementations import catalog
 from implementations.adapter import Device, Precision, Setting, Track
@@ -26,24 +26,8 @@ _LATER = {name: value for axes in LATER_AXES.values() for name, value in axes.it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """What all cells share: a network, how it is trained, and who computes it."""
-
-    backend: str
-    track: Track
-    device: Device = "cpu"
-    precision: Precision = "float32"
-    threads: int = 1
-    defaults: str = "matched"
-    architecture: str
-    latent: int | None = None
-    height: int = 28
-    width: int = 28
-    channels: int = 1
-    loss: Loss = "mse"
-    optimizer: str = "adam"
-    learning_rate: float | None = None
-    batch_size: int = 128
+class Point:
+    """A point of a sweep, whatever its axes."""
 
     def axes(self) -> dict[str, Any]:
         """All axes by name, JSON-able."""
@@ -61,6 +45,52 @@ class Cell:
         axes = {name: value for name, value in self.axes().items() if _LATER.get(name, ...) != value}
         text = json.dumps([type(self).__name__, axes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Noised(Protocol):
+    """Cells that say which images they are about, and what noise they have."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def train(self) -> int | None: ...
+    @property
+    def test(self) -> int | None: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def corruption(self) -> str: ...
+    @property
+    def clip(self) -> bool: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def repeats(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(Point):
+    """What all cells share: a network, how it is trained, and who computes it."""
+
+    backend: str
+    track: Track
+    device: Device = "cpu"
+    precision: Precision = "float32"
+    threads: int = 1
+    defaults: str = "matched"
+    architecture: str
+    latent: int | None = None
+    height: int = 28
+    width: int = 28
+    channels: int = 1
+    loss: Loss = "mse"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    batch_size: int = 128
 
     @property
     def setting(self) -> Setting:

@@ -221,6 +221,15 @@ def _certificates(cells: Iterable[Cell]) -> list[CertificateCell]:
     return list(dict.fromkeys(map(certificate_for, cells)))
 
 
+def not_offered(kind: type[adapter.Adapter], cell: Cell) -> str | None:
+    """Which of the device and the track of ``cell`` its backend does not have, or None."""
+    if cell.device not in kind.devices:
+        return f"{cell.backend} has no device {cell.device}; it has {', '.join(kind.devices)}"
+    if cell.track not in kind.tracks:
+        return f"{cell.backend} has no track {cell.track}; it has {', '.join(kind.tracks)}"
+    return None
+
+
 class _Reasons:
     """Why a cell can not run here, or None; each backend is asked once."""
 
@@ -232,13 +241,7 @@ class _Reasons:
             found = adapter.adapter_class(cell.backend)
             self._known[cell.backend] = found, found.missing()
         kind, missing = self._known[cell.backend]
-        if missing:
-            return missing
-        if cell.device not in kind.devices:
-            return f"{cell.backend} has no device {cell.device}; it has {', '.join(kind.devices)}"
-        if cell.track not in kind.tracks:
-            return f"{cell.backend} has no track {cell.track}; it has {', '.join(kind.tracks)}"
-        return None
+        return missing or not_offered(kind, cell)
 
 
 # -- order ---------------------------------------------------------------------------------------------------------

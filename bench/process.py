@@ -255,11 +255,18 @@ def distinct_cores() -> list[int]:
     return first + second
 
 
+def source_environment(root: Path) -> dict[str, str]:
+    """The environment of a process that runs our packages from ``root``."""
+    return {
+        **os.environ,
+        # A package `bench` in the user's folder must not stand in for ours (Python 3.11 and later heed this).
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH")))),
+    }
+
+
 def _environment(backend: str, setting: Setting, program: Program) -> dict[str, str]:
-    variables = dict(os.environ)
-    # A package `bench` in the user's folder must not stand in for ours (Python 3.11 and later heed this).
-    variables["PYTHONSAFEPATH"] = "1"
-    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(program.root), variables.get("PYTHONPATH"))))
+    variables = source_environment(program.root)
     # A segmentation fault then leaves a traceback.
     variables["PYTHONFAULTHANDLER"] = "1"
     if program.variables is not None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import corruption, datasets, quality
-from bench.cells import TrialCell
+from bench.cells import Noised, TrialCell
 from implementations import counter, parameters
 from implementations.adapter import Adapter, source_digest
 from implementations.parameters import Array
@@ -38,7 +38,7 @@ PROBABILITY_FLOOR = 1e-7
 """Outputs are kept this far from 0 and 1 in the validation BCE: in float32 a confident sigmoid rounds to exactly 1."""
 
 
-class _Lru(Generic[Value]):
+class Lru(Generic[Value]):
     """The last few values, made when they are first asked for."""
 
     def __init__(self, size: int) -> None:
@@ -79,8 +79,8 @@ class TrialBench:
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
-        self._clean: _Lru[Clean] = _Lru(DATA_KEPT)
-        self._noisy: _Lru[Noisy] = _Lru(DATA_KEPT)
+        self._clean: Lru[Clean] = Lru(DATA_KEPT)
+        self._noisy: Lru[Noisy] = Lru(DATA_KEPT)
         self._built: Hashable = None
 
     def run(self, cell: TrialCell, folder: Path) -> dict[str, Any]:
@@ -90,9 +90,9 @@ class TrialBench:
         Exceptions of the adapter or the data pass through.
         """
         architecture, training = cell.make_architecture(), cell.make_training()
-        clean = self._clean.get(_data_key(cell), lambda: _load(cell))
+        clean = self._clean.get(data_key(cell), lambda: load_clean(cell))
         noisy = self._noisy.get(
-            (_data_key(cell), cell.corruption, cell.clip, cell.seed, cell.repeats), lambda: _corrupted(cell, clean)
+            (data_key(cell), cell.corruption, cell.clip, cell.seed, cell.repeats), lambda: corrupted(cell, clean)
         )
         weights = parameters.initialise(architecture, cell.seed)
         build_key = (architecture.digest(), training.digest(), cell.track)
@@ -198,20 +198,22 @@ def mean_psnr(images: Array, clean: Array) -> float:
     return float(-10 * np.log10(np.maximum(error, quality.MSE_FLOOR)).mean())
 
 
-def _data_key(cell: TrialCell) -> Hashable:
+def data_key(cell: Noised) -> Hashable:
+    """Equal for cells with the same clean images."""
     return (cell.dataset, cell.train, cell.test, cell.height, cell.width, cell.channels)
 
 
-def _load(cell: TrialCell) -> Clean:
+def load_clean(cell: Noised) -> Clean:
+    """The images of ``cell``.  DataError where they can not be had."""
     data = datasets.load(cell.dataset, train=cell.train, test=cell.test, size=cell.height, channels=cell.channels)
     if data.shape != (cell.height, cell.width, cell.channels):
-        raise ValueError(
+        raise datasets.DataError(
             f"{cell.dataset}: images of shape {data.shape}, not {(cell.height, cell.width, cell.channels)}"
         )
     return Clean(datasets.as_float(data.train), datasets.as_float(data.test), data.digest)
 
 
-def _corrupt_train(cell: TrialCell, images: Images, epoch: int) -> Images:
+def _corrupt_train(cell: Noised, images: Images, epoch: int) -> Images:
     """All copies of the training images, (repeats * n, h, w, c): copy k of image i has the noise of image k * n + i."""
     noise = corruption.parse(cell.corruption)
     images = _repeated(images, cell.repeats)
@@ -222,7 +224,8 @@ def _repeated(images: Images, repeats: int) -> Images:
     return images if repeats == 1 else np.tile(images, (repeats, 1, 1, 1))
 
 
-def _corrupted(cell: TrialCell, clean: Clean) -> Noisy:
+def corrupted(cell: Noised, clean: Clean) -> Noisy:
+    """The images of ``cell`` with the noise of its first epoch, and the noisy test images' scores."""
     train = _corrupt_train(cell, clean.train, 0)
     noise = corruption.parse(cell.corruption)
     test = corruption.corrupt(clean.test, noise, seed=cell.seed, split="test", clip=cell.clip)

@@ -12,8 +12,8 @@ from typing import Any
 
 from report import text
 from report.changes import change_text, figure_text, machine_name, size_text, step_sentence
-from report.charts import CONFIG, GREY, INK, Chart, backend_colour, vega_lite_version
-from report.page import TEMPLATES, embedded_json, embedded_script
+from report.charts import CONFIG, GREY, INK, Chart, backend_colour
+from report.page import embedded_json, filled
 from report.tables import Cell, Table, printable
 from results.history import History
 from results.steps import SHORTEST
@@ -45,33 +45,17 @@ class Section:
 
 def write_history(history: History, output: Path | str) -> Path:
     """Write the page of ``history`` (at least one entry) to ``output`` and return its path."""
-    import vl_convert
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
     machines = trends(history)
     sections = [_section(trend, index) for index, trend in enumerate(machines)]
     charts = [chart for section in sections for chart in section.charts]
-    version = vega_lite_version()
-    library = vl_convert.javascript_bundle(**({"vl_version": version} if version else {})) if charts else ""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("history.html.j2").render(
+    page = filled(
+        "history.html.j2",
+        charts,
         sections=sections,
         lead=_lead(machines),
         notes=[printable(note) for note in history.notes],
         replaced=history.replaced,
         needed=2 * SHORTEST,
-        stills={chart.name: Markup(chart.still()) for chart in charts},
-        specs=Markup(embedded_json({chart.name: chart.spec for chart in charts})),
-        library=Markup(embedded_script(library)),
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
     )
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ The same records give the same bytes: nothing here asks for the time, makes an i
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,11 +172,15 @@ def _filled(table: Table) -> Table | None:
 
 def render(page: Page) -> str:
     """The HTML of ``page``, all in one: styles, scripts, charts and pictures."""
+    return filled("report.html.j2", page.charts(), page=page)
+
+
+def filled(template: str, shown: Sequence[Chart], **parts: Any) -> str:
+    """``template`` with ``parts`` and all that a page with the charts ``shown`` needs to stand alone."""
     import vl_convert
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    shown = page.charts()
     version = charts.vega_lite_version()
     # A page without charts needs none of the 0.9 MB that draw them.
     library = vl_convert.javascript_bundle(**({"vl_version": version} if version else {})) if shown else ""
@@ -186,8 +191,8 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(
-        page=page,
+    return environment.get_template(template).render(
+        **parts,
         stills={chart.name: Markup(chart.still()) for chart in shown},
         specs=Markup(embedded_json({chart.name: chart.spec for chart in shown})),
         library=Markup(embedded_script(library)),

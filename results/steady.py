@@ -25,6 +25,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from results.partition import begins_up_to, cheapest
+
 Kind = Literal["flat", "warmup", "slowdown", "no_steady_state", "too_short"]
 
 SHORTEST_SERIES = 12
@@ -151,26 +153,15 @@ def _winsorised(logs: NDArray[np.float64], spread: float) -> NDArray[np.float64]
 def _partition(calm: NDArray[np.float64], spread: float) -> tuple[list[int], bool]:
     """Starts of the segments of the cheapest cut (0 first), and whether the last one is a slope and not a level.
 
-    Cheapest: least squares plus the penalty for every step.  Dynamic programming over the end of the last segment,
-    exact, O(n^2).  The last segment may be a straight line at one further penalty.
+    Cheapest: see :mod:`results.partition`.  The last segment may be a straight line at one further penalty.
     """
     count = len(calm)
     penalty = PENALTY * math.log(count) * _long_run(spread)
+    best, last = cheapest(calm, penalty, SHORTEST_SEGMENT)
+    # Prefix sums of y, y^2, x, x^2 and x y, so that the line through any last segment costs O(1).
     index = np.arange(count, dtype=np.float64)
-    # Prefix sums of 1, x, x^2, y, x y, y^2, so that any segment's least squares cost O(1).
     data = calm - calm.mean()
     sums = [np.concatenate(([0.0], np.cumsum(part))) for part in (data, data**2, index, index**2, index * data)]
-    best = np.full(count + 1, np.inf)
-    best[0] = -penalty
-    last = np.zeros(count + 1, np.int64)
-    for end in range(SHORTEST_SEGMENT, count + 1):
-        begins = np.arange(end - SHORTEST_SEGMENT + 1)
-        size = end - begins
-        total = sums[0][end] - sums[0][begins]
-        squares = sums[1][end] - sums[1][begins] - total**2 / size
-        candidates = best[begins] + squares + penalty
-        last[end] = int(np.argmin(candidates))
-        best[end] = candidates[last[end]]
     begins = np.arange(count - max(SHORTEST_SEGMENT, math.ceil(STEADY_SHARE * count)) + 1)
     size = count - begins
     total, squared, x, xx, xy = (part[count] - part[begins] for part in sums)
@@ -179,10 +170,7 @@ def _partition(calm: NDArray[np.float64], spread: float) -> tuple[list[int], boo
     lines = best[begins] + squared - total**2 / size - slope**2 * variance + 2 * penalty
     line = int(np.argmin(lines))
     sloping = bool(lines[line] < best[count] and abs(slope[line]) * size[line] > 2 * SAME_LEVEL)
-    starts = [line if sloping else int(last[count])]
-    while starts[0] > 0:
-        starts.insert(0, int(last[starts[0]]))
-    return starts, sloping
+    return [*begins_up_to(last, line), line] if sloping else begins_up_to(last, count), sloping
 
 
 def _levels(calm: NDArray[np.float64], starts: Sequence[int]) -> list[float]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from results.partition import begins_up_to, cheapest
 from results.statistics import MAD_TO_SIGMA
 
 SHORTEST = 3
@@ -109,20 +110,5 @@ def _without_strays(data: NDArray[np.float64], noise: float) -> NDArray[np.float
 
 def _cuts(data: NDArray[np.float64], penalty: float) -> list[int]:
     """Bounds of the pieces, 0 and n included, that minimise squared distances from their means plus penalties."""
-    count = len(data)
-    sums = np.concatenate(([0.0], np.cumsum(data - data.mean())))
-    squares = np.concatenate(([0.0], np.cumsum((data - data.mean()) ** 2)))
-    best = np.full(count + 1, math.inf)
-    best[0] = -penalty
-    last = np.zeros(count + 1, np.int64)
-    for end in range(SHORTEST, count + 1):
-        starts = np.arange(0, end - SHORTEST + 1)
-        total = sums[end] - sums[starts]
-        cost = squares[end] - squares[starts] - total**2 / (end - starts)
-        candidates = best[starts] + cost + penalty
-        last[end] = starts[int(np.argmin(candidates))]
-        best[end] = candidates[last[end]]
-    cuts = [count]
-    while cuts[-1]:
-        cuts.append(int(last[cuts[-1]]))
-    return cuts[::-1]
+    _, last = cheapest(data, penalty, SHORTEST)
+    return [*begins_up_to(last, len(data)), len(data)]

@@ -43,6 +43,17 @@ class Verdict:
     p_worse: float
 
 
+def decide(change: float, worse: float, passing: float, margin: float) -> tuple[Outcome, Interval]:
+    """The rule of this module: the outcome, and the bounds it was taken from.  ``worse`` and ``passing``: how far the
+    bounds of the two tests are from ``change``, in its unit."""
+    low, high = change - worse, change + passing
+    if high < margin:
+        better = change + worse < 0 and change <= -LEAST_SHARE * margin
+        return "improved" if better else "pass", Interval(change, low, high)
+    regressed = low > 0 and change >= LEAST_SHARE * margin
+    return "regressed" if regressed else "inconclusive", Interval(change, low, high)
+
+
 def judge(changes: Sequence[float], margin: float, level_worse: float, level_pass: float) -> Verdict:
     """The verdict on ``changes``, shape (n,), at these one-sided levels.  With one round it is inconclusive, unless
     nothing changed at all in any: differences of exactly 0 mean that both sides computed the same bits."""
@@ -59,19 +70,11 @@ def judge(changes: Sequence[float], margin: float, level_worse: float, level_pas
     error = float(data.std(ddof=1)) / math.sqrt(count)
     if error == 0.0:
         error = 1e-300  # equal changes, not nothing: certain, as far as these rounds can tell
-    low = mean - _t(level_worse, count) * error
-    high = mean + _t(level_pass, count) * error
-    worse = low > 0 and mean >= LEAST_SHARE * margin
-    better = mean + _t(level_worse, count) * error < 0 and mean <= -LEAST_SHARE * margin
-    outcome: Outcome = "inconclusive"
-    if high < margin:
-        outcome = "improved" if better else "pass"
-    elif worse:
-        outcome = "regressed"
+    outcome, change = decide(mean, _t(level_worse, count) * error, _t(level_pass, count) * error, margin)
     # Student's t for the power as well stands in for the noncentral distribution: right to a per cent of power here.
     detectable = (_t(level_worse, count) + _t(1.0 - POWER, count)) * error
     more = _rounds_to_find(margin, error * math.sqrt(count), min(level_worse, level_pass), count)
-    return Verdict(outcome, Interval(mean, low, high), detectable, more, float(stdtr(count - 1, -mean / error)))
+    return Verdict(outcome, change, detectable, more, float(stdtr(count - 1, -mean / error)))
 
 
 def _t(level: float, count: int) -> float:

@@ -465,8 +465,8 @@ def test_a_yardstick_sees_the_very_images_of_a_trial(tmp_path: Path) -> None:
     result = run_yardstick(CELL, tmp_path)
     axes = {name: value for name, value in CELL.axes().items() if name not in ("method", "rank")}
     same = TrialCell(backend="torch", track="tuned", architecture="dense", **axes)
-    clean = trial._load(same)
-    noisy = trial._corrupted(same, clean)
+    clean = trial.load_clean(same)
+    noisy = trial.corrupted(same, clean)
     assert result["hashes"]["data"] == clean.digest
     assert result["hashes"]["noisy"] == noisy.digest
     pictures = trial._pictures(tmp_path, clean, noisy, clean.test)

@@ -16,7 +16,8 @@ MACHINE = ("system", "machine", "cpu", "cores_logical", "cores")
 _SETTINGS = ("release", "affinity", "variables")
 """What may matter to speed on one and the same machine."""
 _WORDS = {"release": "kernel", "affinity": "processors used", "variables": "thread variables", "cores": "cores used"}
-_SHORT_COMMIT = 10
+REVISION = "revision of the suite"
+SHORT_COMMIT = 10
 
 
 def other_machine(base: Facts, head: Facts, device: str) -> str | None:
@@ -55,24 +56,22 @@ def differences(base: Run, head: Run) -> tuple[str, ...]:
     facts = [_environments(run, run.current) for run in (base, head)]
     found: list[str] = []
     for name in MACHINE:
-        found += _changed(_WORDS.get(name, name), *(_values(side, name) for side in facts))
-    found += _changed(
+        found += changed(_WORDS.get(name, name), *(_values(side, name) for side in facts))
+    found += changed(
         "GPU", *(sorted({gpu.get("name", "") for f in side for gpu in f.get("gpus", [])}) for side in facts)
     )
-    found += _changed(
+    found += changed(
         "GPU driver", *(sorted({g.get("driver", "") for f in side for g in f.get("gpus", [])}) for side in facts)
     )
-    found += _changed("python", *(_values(side, "python") for side in facts))
+    found += changed("python", *(_values(side, "python") for side in facts))
     for package in sorted({*_packages(facts[0]), *_packages(facts[1])}):
-        found += _changed(package, *(_values(side, "packages", package) for side in facts))
+        found += changed(package, *(_values(side, "packages", package) for side in facts))
     for name in _SETTINGS:
-        found += _changed(_WORDS[name], *(_values(side, name) for side in facts))
-    found += _changed(
-        "revision of the suite", *([c[:_SHORT_COMMIT] for c in _values(s, "git", "commit")] for s in facts)
-    )
+        found += changed(_WORDS[name], *(_values(side, name) for side in facts))
+    found += changed(REVISION, *([c[:SHORT_COMMIT] for c in _values(s, "git", "commit")] for s in facts))
     for name, side in zip(("base", "head"), facts, strict=True):
         if any((item.get("git") or {}).get("dirty") for item in side):
-            found.append(f"the {name} was measured from a dirty tree: its revision does not say all")
+            found.append(dirty(name))
     return tuple(found)
 
 
@@ -105,7 +104,13 @@ def _packages(facts: Iterable[Facts]) -> list[str]:
     return sorted({name for item in facts for name in item.get("packages", {})})
 
 
-def _changed(name: str, base: Sequence[str], head: Sequence[str]) -> list[str]:
+def dirty(name: str) -> str:
+    """The sentence about a side (base, head) with changes that no commit holds."""
+    return f"the {name} was measured from a dirty tree: its revision does not say all"
+
+
+def changed(name: str, base: Sequence[str], head: Sequence[str]) -> list[str]:
+    """The sentence about something that has other values on the head than on the base, if it has."""
     if set(base) == set(head):
         return []
     return [f"{name}: {', '.join(base) or 'none'} → {', '.join(head) or 'none'}"]

@@ -17,7 +17,7 @@ import numpy as np
 
 from results.comparison import Outcome
 from results.statistics import Interval
-from results.verdicts import LEAST_SHARE, POWER
+from results.verdicts import POWER, decide
 
 MANY = 1e6
 """Degrees of freedom from which Student's t is the normal distribution, to all digits that matter."""
@@ -87,16 +87,9 @@ def paired(differences: Sequence[float]) -> Estimate:
 def judge(estimate: Estimate, margin: float, level_worse: float, level_pass: float) -> Judged:
     """Regressed if surely worse than nothing and by half of ``margin`` at least, pass if surely not worse by
     ``margin``; both: pass, which is what a margin is for.  Improved is what regressed is, upside down."""
-    worse, passing = estimate.bound(level_worse), estimate.bound(level_pass)
-    low, high = estimate.change - worse, estimate.change + passing
-    outcome: Outcome = "inconclusive"
-    if high < margin:
-        better = estimate.change + worse < 0 and estimate.change <= -LEAST_SHARE * margin
-        outcome = "improved" if better else "pass"
-    elif low > 0 and estimate.change >= LEAST_SHARE * margin:
-        outcome = "regressed"
+    outcome, change = decide(estimate.change, estimate.bound(level_worse), estimate.bound(level_pass), margin)
     longer = _longer(estimate, margin, level_worse, level_pass) if outcome == "inconclusive" else None
-    return Judged(outcome, Interval(estimate.change, low, high), detectable(estimate, level_worse), longer)
+    return Judged(outcome, change, detectable(estimate, level_worse), longer)
 
 
 def detectable(estimate: Estimate, level: float) -> float:
@@ -130,10 +123,8 @@ def _longer(estimate: Estimate, margin: float, level_worse: float, level_pass: f
         return detectable(estimate.longer(factor), level_worse) <= margin
 
     def decides(factor: float) -> bool:
-        change, then = estimate.change, estimate.longer(factor)
-        return change + then.bound(level_pass) < margin or (
-            change >= LEAST_SHARE * margin and change - then.bound(level_worse) > 0
-        )
+        then = estimate.longer(factor)
+        return decide(then.change, then.bound(level_worse), then.bound(level_pass), margin)[0] != "inconclusive"
 
     # A measurement that finds the margin and has not decided yet met a change in between: what would decide that?
     goal = decides if finds(1.0) else finds

@@ -69,9 +69,7 @@ def run_live(options: LiveOptions) -> Comparison:
         timed = [cell for session in plan.sessions for cell in session.cells]
         pairings = _pairings(_sided(timed, options))
         trials = _trials(_sided(plan.trials, options)) if "psnr" in options.metrics else []
-        pairs: list[tuple[Cell, Cell]] = [
-            pair for pairing in pairings for pair in zip(pairing.base, pairing.head, strict=True)
-        ]
+        pairs: list[tuple[Cell, Cell]] = [pair for pairing in pairings for pair in pairing.pairs()]
         pairs += trials
         cells = [cell for pair in pairs for cell in pair]
         if not cells:
@@ -184,7 +182,7 @@ class _Session:
 
     def _certify(self) -> None:
         """Leave out what a side does not compute as specified: the head's failure is a regression, the base's not."""
-        cells = [pair for pairing in self.pairings for pair in zip(pairing.base, pairing.head, strict=True)]
+        cells = [pair for pairing in self.pairings for pair in pairing.pairs()]
         wrong = certified.failures([*cells, *self.trials], self.sides, self.logs, self._say)
         for pair, (name, reason) in wrong.items():
             self._fail(name, self.labels(pair[1].axes()), reason)

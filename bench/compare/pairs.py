@@ -54,6 +54,10 @@ class Pairing:
     def cells(self, name: str) -> tuple[TimingCell, ...]:
         return self.base if name == "base" else self.head
 
+    def pairs(self) -> list[tuple[TimingCell, TimingCell]]:
+        """(base's cell, head's cell), in their order."""
+        return list(zip(self.base, self.head, strict=True))
+
     @property
     def label(self) -> str:
         names = [f"{cells[0].backend} {cells[0].track}" for cells in (self.base, self.head)]

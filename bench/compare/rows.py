@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from bench.cells import TrialCell
-from bench.compare.pairs import Duel, Key
+from bench.compare.differences import REVISION, SHORT_COMMIT, changed, dirty
+from bench.compare.pairs import NAMES, Duel, Key
 from bench.compare.sides import Runner, SideSpec
 from bench.progress import duration
 from results.comparison import Row, Side
 from results.statistics import Interval
 from results.verdicts import SequentialJudge, Verdict, judge
-
-_SHORT_COMMIT = 10
 
 
 def log_margin(margin: float) -> float:
@@ -137,7 +136,7 @@ def side_labels(base: SideSpec, head: SideSpec, sides: Sequence[Runner]) -> tupl
 def _side_label(spec: SideSpec, side: Runner) -> str:
     words = []
     if spec.rev is not None:
-        words.append(f"{spec.rev} ({(side.revision or '')[:_SHORT_COMMIT]})" if spec.rev != side.revision else spec.rev)
+        words.append(f"{spec.rev} ({(side.revision or '')[:SHORT_COMMIT]})" if spec.rev != side.revision else spec.rev)
     if spec.backend is not None:
         words.append(spec.backend)
     if spec.python is not None:
@@ -147,19 +146,15 @@ def _side_label(spec: SideSpec, side: Runner) -> str:
 
 def differences(base: Side, head: Side) -> list[str]:
     """One sentence each: other versions, another revision, a dirty tree."""
-    found = []
+    found: list[str] = []
     for name in ("python", "interpreter", "backend"):
-        if base.facts.get(name) != head.facts.get(name):
-            found.append(f"{name}: {base.facts.get(name)} → {head.facts.get(name)}")
+        found += changed(name, *(_listed(side.facts.get(name)) for side in (base, head)))
     versions = [side.facts.get("versions", {}) for side in (base, head)]
     for package in sorted({*versions[0], *versions[1]}):
-        old, new = (side.get(package, "none") for side in versions)
-        if old != new:
-            found.append(f"{package}: {old} → {new}")
-    revisions = [str(side.facts.get("revision", "none"))[:_SHORT_COMMIT] for side in (base, head)]
-    if revisions[0] != revisions[1]:
-        found.append(f"revision of the suite: {revisions[0]} → {revisions[1]}")
-    for name, side in zip(("base", "head"), (base, head), strict=True):
-        if side.facts.get("dirty"):
-            found.append(f"the {name} was measured from a dirty tree: its revision does not say all")
-    return found
+        found += changed(package, *(_listed(side.get(package)) for side in versions))
+    found += changed(REVISION, *(_listed(side.facts.get("revision"), SHORT_COMMIT) for side in (base, head)))
+    return found + [dirty(name) for name, side in zip(NAMES, (base, head), strict=True) if side.facts.get("dirty")]
+
+
+def _listed(value: str | None, length: int | None = None) -> list[str]:
+    return [] if value is None else [value[:length]]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from bench.process import ROOT, Program
+from bench.process import ROOT, Program, source_environment
 from implementations.adapter import EXTRA_BACKENDS, TRACKS, Setting, Track, backends
 from results.comparison import Side
 
@@ -185,9 +185,7 @@ def _announced() -> dict[str, str]:
 
 
 def _ask(name: str, python: str, root: Path, names: Sequence[str], settings: Sequence[Setting]) -> dict[str, Any]:
-    variables = {**os.environ, **_announced()}
-    variables["PYTHONSAFEPATH"] = "1"
-    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), variables.get("PYTHONPATH"))))
+    variables = {**source_environment(root), **_announced()}
     wanted = [[setting.device, setting.precision, setting.threads] for setting in settings]
     question = json.dumps({"backends": list(names), "settings": wanted})
     try:

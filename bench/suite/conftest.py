@@ -20,6 +20,7 @@ from typing import Any, get_args
 import pytest
 
 from bench.cells import TimingCell
+from bench.plan import not_offered
 from bench.process import Worker, WorkerFailure, distinct_cores
 from bench.timing import BlockKind, staged_samples
 from implementations import adapter, catalog
@@ -152,13 +153,7 @@ def missing(cell: TimingCell) -> str | None:
     from bench import machine
 
     kind = adapter.adapter_class(cell.backend)
-    if reason := kind.missing() or machine.missing_device(cell.device):
-        return reason
-    if cell.device not in kind.devices:
-        return f"{cell.backend} has no device {cell.device}; it has {', '.join(kind.devices)}"
-    if cell.track not in kind.tracks:
-        return f"{cell.backend} has no track {cell.track}; it has {', '.join(kind.tracks)}"
-    return None
+    return kind.missing() or machine.missing_device(cell.device) or not_offered(kind, cell)
 
 
 @pytest.fixture(scope="session")

@@ -7,37 +7,31 @@ byte for byte (the hashes say so): what a network reached can be compared with t
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import platform
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Hashable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
-from bench import corruption, datasets, machine, quality
-from bench.trial import PICTURES, save_strip
+from bench import machine, quality
+from bench.cells import Point
+from bench.trial import PICTURES, Lru, corrupted, data_key, load_clean, save_strip
 from bench.yardsticks.base import Images, YardstickError
 from bench.yardsticks.classical import METHODS
 from bench.yardsticks.linear import LinearOptimum, check_rank
 from bench.yardsticks.score import LINEAR, NAMES, Result, score_linear, score_method
 from implementations import counter
 
-if TYPE_CHECKING:
-    from typing_extensions import Self  # typing has it from Python 3.11
-
-Made = TypeVar("Made")
-
 PACKAGES = ("numpy", "scipy", "scikit-image", "PyWavelets")
 """What the figures depend on."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class YardstickCell:
+class YardstickCell(Point):
     """A yardstick to be scored.  ``rank`` is the linear optimum's, and None for all others; the other axes mean what
     they mean for a :class:`bench.cells.TrialCell`."""
 
@@ -66,30 +60,15 @@ class YardstickCell:
         else:
             check_rank(self.rank, self.height * self.width * self.channels)
 
-    def axes(self) -> dict[str, Any]:
-        """All axes by name, JSON-able."""
-        return asdict(self)
-
-    @classmethod
-    def from_axes(cls, axes: dict[str, Any]) -> Self:
-        """The inverse of :meth:`axes`; axes of other kinds of cell are left out."""
-        names = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in axes.items() if name in names})
-
-    def key(self) -> str:
-        """A short hash of kind and axes: the identity of the cell within a run."""
-        text = json.dumps([type(self).__name__, self.axes()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
     @property
-    def data(self) -> Hashable:
-        """Equal for cells with the same clean images."""
-        return (self.dataset, self.train, self.test, self.height, self.width, self.channels)
+    def repeats(self) -> int:
+        """A yardstick sees every training image once."""
+        return 1
 
     @property
     def noise(self) -> Hashable:
         """Equal for cells with the same noisy images."""
-        return (self.data, self.corruption, self.clip, self.seed)
+        return (data_key(self), self.corruption, self.clip, self.seed)
 
 
 @dataclass(frozen=True)
@@ -104,26 +83,13 @@ class Pairs:
     hashes: dict[str, str]
 
 
-class _Latest(Generic[Made]):
-    """The last thing that was made, kept for those who want the same."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, Made] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        if key not in self._kept:
-            self._kept.clear()  # before making: the old and the new may not fit together
-            self._kept[key] = make()
-        return self._kept[key]
-
-
 class YardstickBench:
     """Runs cells.  Images, noise and the decomposition of the linear optimum are kept for the next cell: give it
     those of one data set and corruption behind each other."""
 
     def __init__(self) -> None:
-        self._pairs: _Latest[Pairs] = _Latest()
-        self._optimum: _Latest[LinearOptimum] = _Latest()
+        self._pairs: Lru[Pairs] = Lru(1)
+        self._optimum: Lru[LinearOptimum] = Lru(1)
 
     def run(self, cell: YardstickCell, folder: Path) -> dict[str, Any]:
         """Calibrate and score ``cell``; pictures go to ``folder``/pictures.
@@ -188,26 +154,10 @@ def metrics(result: Result, noisy: quality.Scores, values: int) -> dict[str, flo
 
 def load_pairs(cell: YardstickCell) -> Pairs:
     """The images of ``cell``, clean and noisy, as trials have them.  DataError where they can not be had."""
-    data = datasets.load(cell.dataset, train=cell.train, test=cell.test, size=cell.height, channels=cell.channels)
-    if data.shape != (cell.height, cell.width, cell.channels):
-        raise datasets.DataError(
-            f"{cell.dataset}: images of shape {data.shape}, not {(cell.height, cell.width, cell.channels)}"
-        )
-    noise = corruption.parse(cell.corruption)
-    clean_train, clean_test = datasets.as_float(data.train), datasets.as_float(data.test)
-    noisy_train = corruption.corrupt(clean_train, noise, seed=cell.seed, split="train", clip=cell.clip)
-    noisy_test = corruption.corrupt(clean_test, noise, seed=cell.seed, split="test", clip=cell.clip)
-    sha = hashlib.sha256()
-    for images in (noisy_train, noisy_test):
-        sha.update(np.ascontiguousarray(images, "<f4").data)
-    return Pairs(
-        clean_train,
-        noisy_train,
-        clean_test,
-        noisy_test,
-        quality.score(noisy_test, clean_test),
-        {"data": data.digest, "noisy": sha.hexdigest()[:16]},
-    )
+    clean = load_clean(cell)
+    noisy = corrupted(cell, clean)
+    hashes = {"data": clean.digest, "noisy": noisy.digest}
+    return Pairs(clean.train, noisy.train, clean.test, noisy.test, noisy.scores, hashes)
 
 
 @cache
@@ -223,17 +173,10 @@ def fingerprint() -> str:
     """16 hexadecimal digits that change when a yardstick's figures are no longer comparable: with the libraries'
     versions, this package's source, Python and the processor."""
     facts = {
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: machine.version(name) for name in PACKAGES},
         "python": platform.python_version_tuple()[:2],
         "source": source_digest(),
         "machine": platform.machine(),
         "cpu": machine.cpu_model(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
