@@ -10,6 +10,7 @@ This module runs in a worker, beside one configured adapter.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import itertools
@@ -141,12 +142,18 @@ def _write(path: Path, arrays: Arrays) -> None:
 
 
 def _prune(folder: Path) -> None:
-    files = sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime)
-    total = sum(file.stat().st_size for file in files)
-    for file in files:
-        if total <= KEEP_BYTES or time.time() - file.stat().st_mtime < KEEP_SECONDS:
+    """Remove the oldest references beyond :data:`KEEP_BYTES`.  Other workers write and prune at the same time: their
+    unfinished files begin with a dot, which ``*`` of :mod:`pathlib` matches too, and any file may be gone already."""
+    found = []
+    for file in folder.glob("*.npz"):
+        with contextlib.suppress(FileNotFoundError):
+            if not file.name.startswith("."):
+                found.append((file.stat(), file))
+    total = sum(stat.st_size for stat, _ in found)
+    for stat, file in sorted(found, key=lambda entry: entry[0].st_mtime):
+        if total <= KEEP_BYTES or time.time() - stat.st_mtime < KEEP_SECONDS:
             return
-        total -= file.stat().st_size
+        total -= stat.st_size
         file.unlink(missing_ok=True)
 
 

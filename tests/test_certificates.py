@@ -171,3 +171,16 @@ def test_a_broken_cache_entry_is_computed_anew(cache: Path) -> None:
     for text in ("", "{", "[]", '{"status": "ok"}'):
         stored.write_text(text)
         assert certificates.lookup(cell(), "a") is None
+
+
+def test_references_that_others_remove_or_have_not_finished_are_left_alone(tmp_path, monkeypatch):
+    """Workers prune one folder at the same time; a link to nothing looks like a file that has just gone."""
+    monkeypatch.setattr(parity, "KEEP_BYTES", 0)
+    monkeypatch.setattr(parity, "KEEP_SECONDS", 0)
+    (tmp_path / "gone.npz").symlink_to(tmp_path / "nowhere")
+    unfinished, old = tmp_path / ".123-new.npz", tmp_path / "old.npz"
+    unfinished.write_bytes(b"half")
+    old.write_bytes(b"whole")
+    parity._prune(tmp_path)
+    assert unfinished.exists()
+    assert not old.exists()
