@@ -39,8 +39,8 @@ RESIDUAL_TOLERANCE = 0.05
 """Largest share of a region that may be left after ``synchronize()``.  Correct backends measured 0 to 0.01 beside a
 busy neighbour; less than this would not change a ranking."""
 LEAST_RATIO, MOST_RATIO = 1.5, 4.0
-"""What counts as twice.  Too little is what hidden work looks like; ``fit`` goes up in stairs (see
-:mod:`bench.timing`), which may be a quarter of the shortest region that is judged.  Too much hides nothing: larger
+"""What counts as twice.  Too little is what hidden work looks like; a call of ``fit`` on TensorFlow costs some
+milliseconds more or less each time, which counts where the calls are short.  Too much hides nothing: larger
 arrays miss caches and need new pages, which made NumPy take 3 times as long for twice as many images."""
 MINIMUM_SECONDS = 0.05
 """The further batches of the shorter call take at least this: ten time slices of a busy system's scheduler ..."""

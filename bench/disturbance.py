@@ -171,6 +171,16 @@ def threads_alive() -> int | None:
         return None
 
 
+def scheduling() -> str | None:
+    """Linux's scheduling policy for this thread, "batch" in workers (see :func:`bench.worker.run_undivided`); None
+    where there is none to ask for."""
+    if not hasattr(os, "sched_getscheduler"):
+        return None
+    names = {os.SCHED_OTHER: "other", os.SCHED_BATCH: "batch", os.SCHED_IDLE: "idle"}
+    policy = os.sched_getscheduler(0)
+    return names.get(policy, str(policy))
+
+
 def _number(path: Path) -> int | None:
     try:
         return int(path.read_text())

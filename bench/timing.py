@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bench import energy, machine, memory
 from bench.cells import TimingCell
-from bench.disturbance import Watch, threads_alive
+from bench.disturbance import Watch, scheduling, threads_alive
 from implementations import counter, parameters
 from implementations.adapter import Adapter, Precision
 from implementations.architecture import Architecture
@@ -48,9 +48,8 @@ SHORT_BATCHES = 2
 SHORT_CALLS = 3
 """Short calls that are timed; their median counts."""
 SHORT_CALLS_PER_BLOCK = 8
-"""A block takes at least as long as this many short calls.  ``fit`` on TensorFlow needs about 100 ms however little it
-is given and goes up in stairs of as much again (512 and 1024 samples took 342 ms each, 4096 took 1330): only calls that
-are long against the stairs tell a rate."""
+"""A block takes at least as long as this many short calls.  ``fit`` on TensorFlow needs about 50 ms however little it
+is given, a tenth more or less each time: only calls that are long against that tell a rate."""
 CLOCK_SHARE = 1e-3
 """Of a block, the clock's resolution and the cost of an empty timed region may be this much at most."""
 CLOCK_READINGS = 200
@@ -126,6 +125,7 @@ class TimingBench:
                 "threads_alive": threads_alive(),
                 "gc": "off in blocks, frozen before",
                 "nice": os.nice(0),
+                "scheduling": scheduling(),
             },
         }
 
