@@ -43,5 +43,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@# torch alone and first, by its exact version: where a CPU build of just this version lies at hand pip takes it,
 	@# while a range, or another package that asks for torch, brings the newest one with gigabytes of CUDA libraries.
 	$(PIP) -c constraints.txt torch==2.13.0
-	$(PIP) -c constraints.txt -e '.[jax,dev]'
+	$(PIP) -c constraints.txt -e '.[jax,onnx,dev]'
 	@touch $(STAMP)

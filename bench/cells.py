@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Validation = Literal["noisy", "clean"]
 VALIDATIONS: tuple[Validation, ...] = get_args(Validation)
+Evaluate = Literal["patches", "whole"]
+EVALUATE: tuple[Evaluate, ...] = get_args(Evaluate)
+CROSS_NOISE_SEPARATOR = "; "
 
 _LATER = {name: value for axes in LATER_AXES.values() for name, value in axes.items()}
 
@@ -133,3 +136,11 @@ class TrialCell(Cell):
     are).  Scores are always those of the noisy ones."""
     epochs: int = 5
     seed: int = 0
+    evaluate: Evaluate = "patches"
+    """What is scored: test images of the size that the network was trained on, or whole images of any size."""
+    cross_noise: str = ""
+    """Further corruptions under which the trained network is scored, separated by :data:`CROSS_NOISE_SEPARATOR`."""
+    codes: bool = False
+    """Whether its codes are judged too: what a linear probe and a clustering make of them."""
+    keep_weights: bool = False
+    """Whether the trained weights are kept in the run folder."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench import corruption, datasets, machine
-from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
+from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, TimingCell, TrialCell
 from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
 from implementations import adapter, catalog
 from implementations.training import make_optimizer
@@ -117,8 +117,13 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
     for device in named["device"]:
         machine.check_device(device)
     tracks = {backend: _trial_track(backend, sweep.trial_track) for backend in named["backend"]}
+    asked = sweep.scoring
+    common: dict[str, Any] = {"evaluate": asked.evaluate, "codes": asked.codes, "keep_weights": asked.keep_weights}
+    if asked.cross_noise:
+        every = dict.fromkeys(str(corruption.parse(text)) for each in sweep.grids for text in each["corruption"])
+        common["cross_noise"] = CROSS_NOISE_SEPARATOR.join(every)
     for values in itertools.product(*named.values()):
-        axes = dict(zip(named, values, strict=True))
+        axes = {**common, **dict(zip(named, values, strict=True))}
         size, latent = _number(axes.pop("size")), axes.pop("latent")
         try:
             height, width, channels = datasets.image_shape(axes["dataset"], size, axes["channels"])

@@ -30,7 +30,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench import corruption
-from bench.cells import VALIDATIONS
+from bench.cells import EVALUATE, VALIDATIONS, Evaluate
 from implementations import adapter, catalog, training
 
 if sys.version_info >= (3, 11):
@@ -62,6 +62,10 @@ def _one_of(names: Callable[[], Iterable[str]], *words: str) -> Callable[[Any], 
         return _listed(value)
 
     return check
+
+
+def _single(check: Callable[[Any], list[Any]]) -> Callable[[Any], Any]:
+    return lambda value: check([value])[0]
 
 
 def _numbers(kind: type, low: float, word: str | None = None, *, above: bool = False) -> Callable[[Any], list[Any]]:
@@ -227,10 +231,25 @@ class Timing(BaseModel):
     """All networks one after the other in the same processes: fewer imports, but not as clean."""
 
 
-class _File(BaseModel):
-    """What may stand in a sweep file."""
+class Scoring(BaseModel):
+    """What is asked of a trained network besides the quality of its test images: fields of a sweep file, at the top."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    evaluate: Annotated[Evaluate, BeforeValidator(_single(_one_of(lambda: EVALUATE)))] = "patches"
+    """Score test images of the size trained on, or whole images of any size."""
+    cross_noise: bool = Field(False, strict=True)
+    """Score every network under all corruptions of the sweep, not its own alone."""
+    codes: bool = Field(False, strict=True)
+    """Judge the codes by a linear probe and a clustering, where the data have labels."""
+    keep_weights: bool = Field(False, strict=True)
+    """Keep the trained weights in the run folder."""
+    yardsticks: bool = Field(False, strict=True)
+    """Score classical denoisers and the best linear denoiser of each code's size on the same images."""
+
+
+class _File(Scoring):
+    """What may stand in a sweep file."""
 
     name: str | None = Field(None, strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
     description: str = Field("", strict=True)
@@ -250,6 +269,7 @@ class Sweep(BaseModel):
     trial_track: adapter.Track
     grids: list[dict[str, list[Any]]]
     timing: Timing
+    scoring: Scoring = Scoring()
 
     def resolved(self) -> dict[str, Any]:
         """JSON-able: what stands under "sweep" in run.json."""
@@ -278,7 +298,8 @@ def load_sweep(name_or_path: str | Path, overrides: Sequence[str] = (), device: 
         file = _File.model_validate(_read(name_or_path))
     except ValidationError as error:
         raise SweepError(f"sweep {where}: {_explain(error)}") from None
-    changes, timing = parse_overrides(overrides, file.timing)
+    given = {name: getattr(file, name) for name in Scoring.model_fields}
+    changes, timing, scoring = parse_overrides(overrides, file.timing, Scoring(**given))
     if device is not None:
         changes |= _axes({"device": device}, "--")
     grids = []
@@ -293,26 +314,39 @@ def load_sweep(name_or_path: str | Path, overrides: Sequence[str] = (), device: 
         trial_track=file.trial_track,
         grids=grids,
         timing=timing,
+        scoring=scoring,
     )
 
 
-def parse_overrides(texts: Sequence[str], timing: Timing) -> tuple[dict[str, list[Value]], Timing]:
-    """["latent=8,16", "timing.rounds=7"] -> {"latent": [8, 16]}, and ``timing`` with 7 rounds."""
+def parse_overrides(
+    texts: Sequence[str], timing: Timing, scoring: Scoring
+) -> tuple[dict[str, list[Value]], Timing, Scoring]:
+    """["latent=8,16", "timing.rounds=7", "codes=true"] -> {"latent": [8, 16]}, ``timing`` with 7 rounds, and
+    ``scoring`` with codes."""
     axes: dict[str, list[Value]] = {}
     fields: dict[str, list[Value]] = {}
+    asked: dict[str, list[Value]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not values.strip():
             raise SweepError(f"--set {text}: must be axis=value or axis=value,value; for example --set latent=8,16")
-        target = fields if name.startswith("timing.") else axes
+        target = fields if name.startswith("timing.") else asked if name in Scoring.model_fields else axes
         target.setdefault(name.removeprefix("timing."), []).extend(_value(part) for part in _split(values))
     # A single value may be what a field wants, and is as good as a list where it wants a list.
-    given = {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+    given = _unlisted(fields)
     try:
-        return _axes(axes, "--set "), Timing.model_validate({**timing.model_dump(exclude_none=True), **given})
+        timed = Timing.model_validate({**timing.model_dump(exclude_none=True), **given})
     except ValidationError as error:
         raise SweepError(_explain(error, Timing, "--set timing.")) from None
+    try:
+        return _axes(axes, "--set "), timed, Scoring.model_validate({**scoring.model_dump(), **_unlisted(asked)})
+    except ValidationError as error:
+        raise SweepError(_explain(error, Scoring, "--set ")) from None
+
+
+def _unlisted(values: Mapping[str, list[Value]]) -> dict[str, Value | list[Value]]:
+    return {name: items[0] if len(items) == 1 else items for name, items in values.items()}
 
 
 def _axes(values: Mapping[str, Any], prefix: str) -> dict[str, list[Value]]:

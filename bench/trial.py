@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import corruption, datasets, quality
+from bench import afterwards, corruption, datasets, quality
 from bench.cells import Noised, TrialCell
 from implementations import counter, parameters
 from implementations.adapter import Adapter, source_digest
@@ -121,8 +121,9 @@ class TrialBench:
         if failure is not None:
             return {**result, "status": "diverged", "reason": failure}
         values = math.prod(architecture.input_shape)
+        scores = quality.score(denoised, clean.test)
         result["metrics"] = {
-            **quality.summarise(quality.score(denoised, clean.test), noisy.scores),
+            **quality.summarise(scores, noisy.scores),
             "train_loss": curve[-1]["train_loss"],
             "validation_loss": curve[-1]["validation_loss"],
             "train_seconds": curve[-1]["seconds"],
@@ -132,6 +133,7 @@ class TrialBench:
             "compression": values / architecture.latent_size,
         }
         result["pictures"] = _pictures(folder, clean, noisy, denoised)
+        result |= afterwards.judge(self.adapter, cell, clean, scores, folder)
         return {**result, "status": "ok", "reason": None}
 
     def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:

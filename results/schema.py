@@ -24,7 +24,16 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 Record = dict[str, Any]
 
-LATER_AXES: dict[Kind, dict[str, Any]] = {"trial": {"repeats": 1, "validation": "noisy"}}
+LATER_AXES: dict[Kind, dict[str, Any]] = {
+    "trial": {
+        "repeats": 1,
+        "validation": "noisy",
+        "evaluate": "patches",
+        "cross_noise": "",
+        "codes": False,
+        "keep_weights": False,
+    }
+}
 """Axes that came after the first records, with the value that every cell had before: a record without them is read
 as one with these, and a cell at these values keeps the key that it had."""
 

@@ -12,7 +12,7 @@ from bench.cells import TimingCell, TrialCell
 from bench.datasets import images, published
 from bench.plan import Plan, make_plan
 from bench.reproduce.recipe import Recipe, RecipeError, Variant
-from bench.sweep import ALL, DEFAULTS, Sweep, Timing
+from bench.sweep import ALL, DEFAULTS, Scoring, Sweep, Timing
 from implementations import adapter
 
 TIMED_BLOCKS = 6
@@ -106,7 +106,13 @@ def _sweep(recipe: Recipe, variant: Variant, wishes: Wishes, write: bool) -> tup
         grid["epochs"] = [wishes.epochs]
     timing = Timing(rounds=wishes.rounds, blocks=TIMED_BLOCKS, tracks=[wishes.track], inference=False, latency=False)
     sweep = Sweep(
-        name=recipe.name, description=recipe.file.title, trial_track=wishes.track, grids=[grid], timing=timing
+        name=recipe.name,
+        description=recipe.file.title,
+        trial_track=wishes.track,
+        grids=[grid],
+        timing=timing,
+        # What is asked of a network after it was trained (ever worse noise, say) needs no second training.
+        scoring=Scoring(keep_weights=True),
     )
     return sweep, (train if some else sizes.train) * axes.get("repeats", 1)
 
