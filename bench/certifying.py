@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import certificates, machine
 from bench.cells import Cell, CertificateCell
-from bench.lanes import Job, Lanes, core_pools
+from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.process import REFERENCE
 from bench.records import Ended, make_record, now
 from results.schema import Record
@@ -32,12 +32,13 @@ def run_certificates(
     timeout: float | None = None,
     deadline: float | None = None,
     cut: float | None = None,
+    waiting: Waiting | None = None,
 ) -> list[Record]:
     """Certificate records of ``cells``, in their order; ``on_result`` hears of each as it is made, in this thread.
 
     ``logs``: the folder for what workers write to stderr (default: one that is removed).  ``environment``: the id for
     the records (default: that of this machine).  ``timeout``: seconds for each.  ``deadline`` and ``cut`` are those
-    of :class:`bench.lanes.Lanes`; cells that were not reached have no record.
+    of :class:`bench.lanes.Lanes`, as is ``waiting``; cells that were not reached have no record.
     """
     if logs is None:
         with tempfile.TemporaryDirectory(prefix="daebench-") as folder:
@@ -51,6 +52,7 @@ def run_certificates(
                 timeout=timeout,
                 deadline=deadline,
                 cut=cut,
+                waiting=waiting,
             )
     place = environment or machine.environment_id(machine.environment())
     records: dict[Cell, Record] = {}
@@ -82,7 +84,7 @@ def run_certificates(
     for cell in [cell for cell in missing if cell in broken]:
         keep(broken[cell])
     ready = [Job(cell, "certify", limit) for cell in missing if cell not in broken]
-    Lanes(ready, pools=pools, logs=logs, deadline=deadline, cut=cut).run(keep)
+    Lanes(ready, pools=pools, logs=logs, deadline=deadline, cut=cut, waiting=waiting).run(keep)
     return [records[cell] for cell in dict.fromkeys(cells) if cell in records]
 
 

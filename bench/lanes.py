@@ -44,11 +44,43 @@ class Job:
         return self.cell.backend, self.cell.setting
 
 
+class Waiting:
+    """Workers that wait for the next :class:`Lanes`: what they have imported need not be imported again.
+
+    Only those that hold nothing but the memory of this machine wait: a device is for one process at a time.
+    """
+
+    def __init__(self) -> None:
+        self._workers: dict[tuple[tuple[str, Setting], tuple[int, ...]], Worker] = {}
+
+    def leave(self, key: tuple[str, Setting], cpus: Sequence[int], worker: Worker) -> bool:
+        """Let ``worker`` wait; False if it must be closed instead."""
+        place = key, tuple(cpus)
+        if key[0] == REFERENCE or key[1].device != "cpu" or not worker.alive or place in self._workers:
+            return False
+        self._workers[place] = worker
+        return True
+
+    def take(self, cpus: Sequence[int]) -> dict[tuple[str, Setting], Worker]:
+        """Those that are pinned to ``cpus``."""
+        found = [place for place in self._workers if place[1] == tuple(cpus)]
+        return {place[0]: self._workers.pop(place) for place in found}
+
+    def borrow(self, backend: str, setting: Setting) -> Worker | None:
+        """One of ``backend`` at ``setting``, which goes on waiting."""
+        return next((worker for (key, _), worker in self._workers.items() if key == (backend, setting)), None)
+
+    def close(self) -> None:
+        while self._workers:
+            self._workers.popitem()[1].close()
+
+
 class Lanes:
     """Runs ``jobs``, in their order as far as the workers allow.
 
     ``pools``: the cores of each lane.  ``deadline`` (monotonic seconds): no job is begun that, by the mean of its
-    queue, would not be done by then.  ``cut``: where a job is stopped that still runs.
+    queue, would not be done by then.  ``cut``: where a job is stopped that still runs.  ``waiting``: workers of
+    earlier lanes are taken from there, and left there in the end.
     """
 
     def __init__(
@@ -59,7 +91,9 @@ class Lanes:
         logs: Path,
         deadline: float | None = None,
         cut: float | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
+        self._waiting = waiting
         self._pending = list(jobs)
         self._pools = pools
         self._logs = logs
@@ -109,7 +143,7 @@ class Lanes:
             worker.stop()
 
     def _lane(self, index: int) -> None:
-        own: dict[tuple[str, Setting], Worker] = {}
+        own = self._taken(index)
         try:
             while (job := self._take(index)) is not None:
                 with contextlib.suppress(WorkerStopped):
@@ -118,13 +152,34 @@ class Lanes:
                     wanted = {pending.queue for pending in self._pending}
                     self._changed.notify_all()
                 for key in [key for key, worker in own.items() if key not in wanted or not worker.alive]:
-                    self._close(own.pop(key))
+                    self._let_go(key, own.pop(key), index)
         except BaseException as error:
             self._results.put(error)
         finally:
-            for worker in own.values():
-                self._close(worker)
+            for key, worker in own.items():
+                self._let_go(key, worker, index)
             self._results.put(None)
+
+    def _taken(self, lane: int) -> dict[tuple[str, Setting], Worker]:
+        """Workers that have waited for this lane, which thereby is theirs."""
+        if self._waiting is None:
+            return {}
+        with self._changed:
+            own = self._waiting.take(self._pools[lane])
+            self._workers |= set(own.values())
+            for key in own:
+                self._owners.setdefault(key, set()).add(lane)
+        return own
+
+    def _let_go(self, key: tuple[str, Setting], worker: Worker, lane: int) -> None:
+        with self._changed:
+            waits = (
+                self._waiting is not None and not self._stopping and self._waiting.leave(key, self._pools[lane], worker)
+            )
+            if waits:
+                self._workers.discard(worker)
+        if not waits:
+            self._close(worker)
 
     def _take(self, lane: int) -> Job | None:
         """The next job for this lane; waits while there may be one later, None when there will be none."""

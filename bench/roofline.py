@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.lanes import Waiting
 from bench.process import IMPORT_TIMEOUT, REFERENCE, Worker, WorkerFailure, distinct_cores
 from bench.records import Ended, now
 from implementations.adapter import Adapter, Setting, adapter_class
@@ -148,19 +149,19 @@ def numpy_copies(length: int, threads: int) -> Work:
 
 
 def measure_peaks(
-    settings: Iterable[Setting], backends: Sequence[str], *, logs: Path | None = None
+    settings: Iterable[Setting], backends: Sequence[str], *, logs: Path | None = None, waiting: Waiting | None = None
 ) -> tuple[list[Entry], list[str]]:
     """The peaks of this machine at ``settings``, as run.json has them, and sentences about what could not be measured.
 
     ``backends``: whose libraries are measured, besides NumPy; those that are not installed are left out.  Takes a
-    second for each library and setting, and what the imports take.
+    second for each library and setting, and what the imports take; workers that are ``waiting`` have done that.
     """
     if logs is None:
         with tempfile.TemporaryDirectory(prefix="daebench-") as folder:
-            return measure_peaks(settings, backends, logs=Path(folder))
+            return measure_peaks(settings, backends, logs=Path(folder), waiting=waiting)
     entries, troubles = [], []
     for setting in dict.fromkeys(settings):
-        found, failed = _measure_libraries(setting, libraries(backends, setting), logs)
+        found, failed = _measure_libraries(setting, libraries(backends, setting), logs, waiting or Waiting())
         troubles += failed
         if found:
             entries.append(_entry(setting, found))
@@ -177,20 +178,25 @@ def libraries(backends: Iterable[str], setting: Setting) -> dict[str, str]:
     return found
 
 
-def _measure_libraries(setting: Setting, asked: dict[str, str], logs: Path) -> tuple[dict[str, Entry], list[str]]:
+def _measure_libraries(
+    setting: Setting, asked: dict[str, str], logs: Path, waiting: Waiting
+) -> tuple[dict[str, Entry], list[str]]:
     found: dict[str, Entry] = {}
     failed: list[str] = []
     cores = distinct_cores()
     with ThreadPoolExecutor(max(len(asked), 1)) as pool, contextlib.ExitStack() as stack:
         workers = {}
         for index, (library, backend) in enumerate(asked.items()):
+            if ready_made := waiting.borrow(backend, setting):
+                workers[library] = ready_made
+                continue
             # On cores of its own, as far as there are: imports may overlap, measurements do not.
             cpus = [cores[(index * setting.threads + i) % len(cores)] for i in range(min(setting.threads, len(cores)))]
             workers[library] = stack.enter_context(Worker(backend, setting, cpus, logs))
         ready = {
             library: pool.submit(worker.configure, IMPORT_TIMEOUT)
             for library, worker in workers.items()
-            if asked[library] != REFERENCE
+            if asked[library] != REFERENCE and worker is not waiting.borrow(asked[library], setting)
         }
         for future in ready.values():
             with contextlib.suppress(WorkerFailure):

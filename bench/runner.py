@@ -18,7 +18,7 @@ from bench import machine, roofline
 from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
 from bench.certifying import run_certificates
 from bench.estimate import estimate
-from bench.lanes import Job, Lanes, core_pools
+from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.plan import Plan, Session, certificate_for
 from bench.process import distinct_cores
 from bench.progress import Progress, duration
@@ -99,6 +99,7 @@ class _Run:
         self.environment = machine.environment_id(facts)
         self.latest: dict[str, Record] = {record["id"]: record for record in journal.records}
         self.ran = 0
+        self.waiting = Waiting()
         self.about = self._about(facts)
         write_run_file(folder, self.about)
 
@@ -121,6 +122,8 @@ class _Run:
                 self._time()
             except KeyboardInterrupt:
                 interrupted = True
+            finally:
+                self.waiting.close()
         counts = Counter(self._status(cell) for cell in self._planned())
         counts.pop("", None)
         records = filter(None, map(self._record, self._planned()))
@@ -163,6 +166,7 @@ class _Run:
             timeout=self.options.timeout,
             deadline=self._share(CERTIFICATE_SHARE if later else 1.0),
             cut=self.end,
+            waiting=self.waiting,
         )
         self._skip(self.certificates, "certificates", "the budget ended before its certificate")
 
@@ -178,7 +182,7 @@ class _Run:
         threads = max((cell.threads for cell in trials), default=1)
         pools = core_pools(self.options.jobs, threads, exclusive=any(cell.device != "cpu" for cell in trials))
         deadline = self._share(TRIAL_SHARE if self.sessions else 1.0)
-        Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end).run(
+        Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end, waiting=self.waiting).run(
             lambda ended: self._keep(ended, "trials")
         )
         self._skip(trials, "trials", f"the budget of {duration(self.options.budget or 0)} ended before it")
@@ -195,6 +199,7 @@ class _Run:
             return
         self.progress.begin("sessions")
         self._measure_peaks()
+        self.waiting.close()  # from here on nothing else is alive
         left = len(self.sessions)
         pace: list[float] = []
         for session, pending in self.sessions:
@@ -222,7 +227,10 @@ class _Run:
             return
         self.progress.step("measuring the machine's peaks")
         found, troubles = roofline.measure_peaks(
-            [cell.setting for cell in cells], list(dict.fromkeys(cell.backend for cell in cells)), logs=self.logs
+            [cell.setting for cell in cells],
+            list(dict.fromkeys(cell.backend for cell in cells)),
+            logs=self.logs,
+            waiting=self.waiting,
         )
         facts = self.about["environments"][self.environment]
         facts["peaks"] = roofline.merged(facts.get("peaks", ()), found)

@@ -22,8 +22,10 @@ import pytest
 from bench import lanes, machine, progress, runner, sessions
 from bench.cells import Cell, TimingCell, TrialCell
 from bench.plan import Plan, Session, certificate_for
+from bench.process import REFERENCE
 from bench.records import Ended, make_record
 from bench.runner import Options, Outcome, run
+from implementations.adapter import Setting
 from results.journal import Journal, JournalError, scan
 from results.schema import validate
 
@@ -229,6 +231,41 @@ def _gated(folder: Path, cells: list[TrialCell], opens: TrialCell) -> list[str]:
     jobs = [lanes.Job(cell, "trial", 20.0, str(folder)) for cell in cells]
     assert lanes.Lanes(jobs, pools=lanes.core_pools(2, 1), logs=folder / "logs").run(note) == []
     return [ended[cell].status for cell in cells]
+
+
+def test_workers_wait_for_the_next_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One import for certificates, trials and the machine's peaks; none is alive when time is measured."""
+    started: list[lanes.Worker] = []
+
+    class Counted(lanes.Worker):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            started.append(self)
+
+    class Alone(sessions.SessionRun):
+        def run(self) -> list[Ended]:
+            assert not any(worker.alive for worker in started)
+            return super().run()
+
+    monkeypatch.setattr(lanes, "Worker", Counted)
+    monkeypatch.setattr(runner, "SessionRun", Alone)
+    cell = trial()
+    outcome = run(plan(cell, timing=(timed(cell),)), tmp_path, replace(QUIET, jobs=1, use_cache=False))
+    assert set(outcome.counts) == {"ok"}
+    assert [worker.backend for worker in started].count("fake") == 1
+
+
+def test_no_worker_waits_with_a_device_or_after_an_interrupt(tmp_path: Path) -> None:
+    waiting = lanes.Waiting()
+    with lanes.Worker("fake", Setting(threads=1), [], tmp_path) as alive:
+        assert not waiting.leave(("fake", Setting(device="cuda")), [0], alive)
+        assert not waiting.leave((REFERENCE, Setting()), [0], alive)
+        assert waiting.leave(("fake", Setting(threads=1)), [0], alive)
+        assert not waiting.take([1])
+        assert waiting.borrow("fake", Setting(threads=1)) is alive
+        assert waiting.borrow("fake", Setting(threads=2)) is None
+        waiting.close()
+        assert not alive.alive
 
 
 def test_lanes_have_cores_of_their_own() -> None:

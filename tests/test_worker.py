@@ -58,6 +58,7 @@ def test_facts_of_a_configured_worker(logs: Path) -> None:
     with Worker("fake", Setting(threads=1), [distinct_cores()[0]], logs) as worker:
         facts = worker.configure()
         assert os.sched_getaffinity(worker.pid) == {distinct_cores()[0]}
+        assert os.sched_getscheduler(worker.pid) == os.SCHED_BATCH
     assert facts["versions"] == {"numpy": np.__version__}
     assert 0 < facts["import_seconds"] < 60
     assert 0 < facts["rss_before"] <= facts["rss_after"]
