@@ -11,23 +11,22 @@ import io
 import math
 import os
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench import afterwards, corruption, datasets, quality
 from bench.cells import Noised, TrialCell
+from bench.lru import Lru
 from implementations import counter, parameters
 from implementations.adapter import Adapter, source_digest
 from implementations.parameters import Array
 from implementations.training import Loss
 
-Value = TypeVar("Value")
 Images = NDArray[np.float32]
 
 PICTURES = 8
@@ -36,22 +35,6 @@ DATA_KEPT = 2
 """Clean and noisy sets kept in a worker: a full MNIST in float32 is 220 MB."""
 PROBABILITY_FLOOR = 1e-7
 """Outputs are kept this far from 0 and 1 in the validation BCE: in float32 a confident sigmoid rounds to exactly 1."""
-
-
-class Lru(Generic[Value]):
-    """The last few values, made when they are first asked for."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        if key not in self._values:
-            while len(self._values) >= self._size:
-                self._values.popitem(last=False)  # before making: the old and the new may not fit together
-            self._values[key] = make()
-        self._values.move_to_end(key)
-        return self._values[key]
 
 
 @dataclass(frozen=True)
@@ -70,6 +53,8 @@ class Noisy:
     train: Images
     test: Images
     digest: str
+    test_digest: str
+    """Of the test images alone: equal where a training set stands several times, each copy with noise of its own."""
     scores: quality.Scores
     pictures: dict[str, str] = field(default_factory=dict)
 
@@ -112,6 +97,7 @@ class TrialBench:
         hashes = {
             "data": clean.digest,
             "noisy": noisy.digest,
+            "noisy_test": noisy.test_digest,
             "weights": parameters.digest(weights),
             "order": orders,
             "architecture": architecture.digest(),
@@ -231,10 +217,14 @@ def corrupted(cell: Noised, clean: Clean) -> Noisy:
     train = _corrupt_train(cell, clean.train, 0)
     noise = corruption.parse(cell.corruption)
     test = corruption.corrupt(clean.test, noise, seed=cell.seed, split="test", clip=cell.clip)
+    return Noisy(train, test, _digest(train, test), _digest(test), quality.score(test, clean.test))
+
+
+def _digest(*sets: Images) -> str:
     sha = hashlib.sha256()
-    for images in (train, test):
+    for images in sets:
         sha.update(np.ascontiguousarray(images, "<f4").data)
-    return Noisy(train, test, sha.hexdigest()[:16], quality.score(test, clean.test))
+    return sha.hexdigest()[:16]
 
 
 def _pictures(folder: Path, clean: Clean, noisy: Noisy, denoised: Images) -> dict[str, str]:

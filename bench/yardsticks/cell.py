@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, quality
+from bench import kept, machine, quality
 from bench.cells import Point
-from bench.trial import PICTURES, Lru, corrupted, data_key, load_clean, save_strip
+from bench.lru import Lru
+from bench.trial import PICTURES, corrupted, data_key, load_clean, save_strip
 from bench.yardsticks.base import Images, YardstickError
 from bench.yardsticks.classical import METHODS
 from bench.yardsticks.linear import LinearOptimum, check_rank
@@ -92,10 +93,10 @@ class YardstickBench:
         self._optimum: Lru[LinearOptimum] = Lru(1)
 
     def run(self, cell: YardstickCell, folder: Path) -> dict[str, Any]:
-        """Calibrate and score ``cell``; pictures go to ``folder``/pictures.
+        """Calibrate and score ``cell``; pictures and the scores of every image go below ``folder``.
 
         Returns ``status`` ("ok", "unsupported" or "diverged"), ``reason``, ``metrics`` (see :func:`metrics`),
-        ``pictures``, ``hashes`` and ``calibration``.  Exceptions of the data pass through.
+        ``pictures``, ``hashes``, ``calibration`` and, if ok, ``scores``, a file.  Exceptions of the data pass through.
         """
         nothing: dict[str, Any] = {"metrics": {}, "pictures": {}, "hashes": {}, "calibration": {}}
         missing = None if cell.method == LINEAR else METHODS[cell.method].missing()
@@ -116,6 +117,7 @@ class YardstickBench:
             "pictures": {name: save_strip(images, folder) for name, images in pictures.items()},
             "hashes": hashes,
             "calibration": result.calibration,
+            "scores": kept.save_scores(result.scores, folder),
         }
 
     def _result(self, cell: YardstickCell, pairs: Pairs, shown: list[int]) -> Result:
@@ -156,7 +158,7 @@ def load_pairs(cell: YardstickCell) -> Pairs:
     """The images of ``cell``, clean and noisy, as trials have them.  DataError where they can not be had."""
     clean = load_clean(cell)
     noisy = corrupted(cell, clean)
-    hashes = {"data": clean.digest, "noisy": noisy.digest}
+    hashes = {"data": clean.digest, "noisy": noisy.digest, "noisy_test": noisy.test_digest}
     return Pairs(clean.train, noisy.train, clean.test, noisy.test, noisy.scores, hashes)
 
 
