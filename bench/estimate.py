@@ -78,7 +78,9 @@ TEST_IMAGES = 10_000
 WARMUP_BLOCKS = 3
 LATENCY_SECONDS = 0.5
 AUDIT_SECONDS = 2.5
-"""Of one contestant, once a session."""
+"""Of one contestant, once a session, and of a backend and track in its first certificate."""
+PEAKS_SECONDS = 6.0
+"""Of the machine's peaks at one setting."""
 FIT_CALL = 0.1
 """Seconds that a call of `fit` costs at least, on the idiomatic track of Keras."""
 REPORT = 4.0
@@ -104,10 +106,12 @@ def estimate(plan: Plan, jobs: int = 1) -> Estimate:
     compiled = {(cell.backend, _network(cell)) for cell in plan.trials}
     trials = sum(map(trial_seconds, plan.trials)) + sum(COMPILE.get(backend, OTHER_SECONDS) for backend, _ in compiled)
     starts = sum(IMPORT.get(backend, OTHER_SECONDS) for backend in {cell.backend for cell in plan.certificates})
+    audits = AUDIT_SECONDS * len({(cell.backend, cell.track) for cell in plan.certificates})
+    peaks = PEAKS_SECONDS * len({cell.setting for session in plan.sessions for cell in session.cells})
     return Estimate(
-        certificates=(starts + sum(map(certificate_seconds, plan.certificates))) / parallel,
+        certificates=(starts + audits + sum(map(certificate_seconds, plan.certificates))) / parallel,
         trials=trials / parallel,
-        sessions=sum(map(session_seconds, plan.sessions)),
+        sessions=peaks + sum(map(session_seconds, plan.sessions)),
     )
 
 
