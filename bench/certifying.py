@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import certificates, machine
-from bench.cells import Cell, CertificateCell
+from bench.cells import Cell, CertificateCell, Point
 from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.process import REFERENCE
 from bench.records import Ended, make_record, now
@@ -110,7 +110,7 @@ def _references(
         path = reference_path(cell)
         if not path.exists():
             paths.setdefault(path, []).append(cell)
-    sharing: dict[Cell, list[CertificateCell]] = {group[0]: group for group in paths.values()}
+    sharing: dict[Point, list[CertificateCell]] = {group[0]: group for group in paths.values()}
     broken: dict[Cell, Ended] = {}
 
     def note(ended: Ended) -> None:

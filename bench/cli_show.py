@@ -65,6 +65,7 @@ def plan(plan: Plan, folder: Path, jobs: int | None) -> None:
     table.add_row("all", *(str(sum(column.values())) for column in columns), style="bold")
     console.print(table)
     _axes(console, [cell.axes() for cell in plan.trials])
+    _yardsticks(console, plan)
     sessions = Counter((len(s.cells), s.rounds, s.blocks, s.block_seconds) for s in plan.sessions)
     for (size, rounds, blocks, seconds_each), count in sessions.items():
         console.print(
@@ -73,9 +74,10 @@ def plan(plan: Plan, folder: Path, jobs: int | None) -> None:
         )
     for backend, reason in dict.fromkeys((cell.backend, reason) for cell, reason in plan.unsupported):
         console.print(f"[yellow]not here:[/yellow] {escape(backend)}: {escape(reason)}")
+    yardsticks = f"yardsticks {duration(seconds.yardsticks)}, " if plan.yardsticks else ""
     console.print(
         f"estimate with {jobs} at a time: certificates {duration(seconds.certificates)} (nothing if cached), "
-        f"trials {duration(seconds.trials)}, timing {duration(seconds.sessions)}; "
+        f"trials {duration(seconds.trials)}, {yardsticks}timing {duration(seconds.sessions)}; "
         f"[bold]about {duration(seconds.total)} in all[/bold]"
     )
     console.print(f"would be written to {escape(str(folder))}")
@@ -93,6 +95,17 @@ def _axes(console: Console, rows: Sequence[Row]) -> None:
     console.print(table)
     fixed = (f"{name} {found[0]}" for name, found in values.items() if len(found) == 1 and found[0] is not None)
     console.print(escape("all: " + ", ".join(fixed)), style="dim")
+
+
+def _yardsticks(console: Console, plan: Plan) -> None:
+    if not plan.yardsticks:
+        return
+    images = len({cell.noise for cell in plan.yardsticks})
+    methods = dict.fromkeys(cell.method for cell in plan.yardsticks if cell.rank is None)
+    ranks = sorted({cell.rank for cell in plan.yardsticks if cell.rank is not None})
+    text = f"{', '.join(methods)}, linear optimum of rank {', '.join(map(str, ranks))}"
+    sets = f"{images} noisy set{'s' * (images > 1)} of images"
+    console.print(f"yardsticks: {len(plan.yardsticks)} on {sets}: {text}")
 
 
 def outcome(outcome: Outcome) -> None:

@@ -6,6 +6,7 @@ One core of a server processor of 2023 is behind every constant; another machine
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -23,12 +24,14 @@ from bench.timing import (
     SHORT_CALLS,
     staged_samples,
 )
+from bench.yardsticks.linear import LARGEST
 from implementations import catalog
 from implementations.architecture import Conv2DTranspose
 
 if TYPE_CHECKING:
-    from bench.cells import Cell, CertificateCell, TrialCell
+    from bench.cells import Cell, CertificateCell, Noised, TrialCell
     from bench.plan import Plan, Session
+    from bench.yardsticks import YardstickCell
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ SCORE = 2e-4
 """Seconds to score one test image (both SSIMs), of 28x28 pixels."""
 CORRUPT = 5e-5
 """Seconds to corrupt one image of 28x28 pixels."""
+YARDSTICKS = {
+    "tv": (1.3, 1.6e-3),
+    "nlm": (4.0, 4e-3),
+    "wavelet": (2.5, 3e-3),
+    "median": (0.4, 3e-4),
+    "linear": (0.2, 0),
+}
+"""Seconds to calibrate a yardstick, and to denoise an image of 28x28 pixels; "-tone" changes little."""
+OTHER_YARDSTICK = (0.2, 2e-5)
+DECOMPOSE = 5.0
+"""Seconds for the first linear optimum of some images of 28x28 pixels; further ranks come from the same work."""
 TRAIN_IMAGES = 60_000
 TEST_IMAGES = 10_000
 """Sizes of a data set that is used in full, if nothing else is known: those of MNIST."""
@@ -93,11 +107,12 @@ class Estimate:
     certificates: float
     trials: float
     sessions: float
+    yardsticks: float = 0.0
     report: float = REPORT
 
     @property
     def total(self) -> float:
-        return self.certificates + self.trials + self.sessions + self.report
+        return self.certificates + self.trials + self.yardsticks + self.sessions + self.report
 
 
 def estimate(plan: Plan, jobs: int = 1) -> Estimate:
@@ -112,6 +127,7 @@ def estimate(plan: Plan, jobs: int = 1) -> Estimate:
         certificates=(starts + audits + sum(map(certificate_seconds, plan.certificates))) / parallel,
         trials=trials / parallel,
         sessions=peaks + sum(map(session_seconds, plan.sessions)),
+        yardsticks=yardsticks_seconds(plan.yardsticks) / parallel,
     )
 
 
@@ -164,12 +180,40 @@ def inference_seconds(cell: Cell, samples: int) -> float:
 
 def trial_seconds(cell: TrialCell) -> float:
     """Seconds to corrupt, train and score, the network being compiled already."""
-    all_train, all_test = _sizes().get(cell.dataset, (TRAIN_IMAGES, TEST_IMAGES))
-    train, test = (cell.train or all_train) * cell.repeats, cell.test or all_test
+    train, test = _images(cell)
+    train *= cell.repeats
     pixels = cell.height * cell.width * cell.channels / 784
     epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
     noise = (train * (cell.epochs if cell.refresh else 1) + test) * CORRUPT * pixels
     return epochs + noise + test * SCORE * pixels
+
+
+def yardsticks_seconds(cells: Sequence[YardstickCell]) -> float:
+    """Seconds of all: images and their noise once, the linear optimum's decomposition once for all its ranks."""
+    seconds = sum(map(yardstick_seconds, cells))
+    for cell in {cell.noise: cell for cell in cells}.values():
+        train, test = _images(cell)
+        pixels = cell.height * cell.width * cell.channels / 784
+        seconds += ((train + test) * CORRUPT + test * SCORE) * pixels
+    linear = {cell.noise: cell for cell in cells if cell.rank is not None}
+    return seconds + sum(map(_decompose_seconds, linear.values()))
+
+
+def yardstick_seconds(cell: YardstickCell) -> float:
+    """Seconds to calibrate, denoise and score, the noisy images being there."""
+    calibrate, each = YARDSTICKS.get(cell.method.removesuffix("-tone"), OTHER_YARDSTICK)
+    return calibrate + _images(cell)[1] * (each + SCORE) * cell.height * cell.width * cell.channels / 784
+
+
+def _decompose_seconds(cell: YardstickCell) -> float:
+    size = min(cell.height * cell.width * cell.channels, LARGEST, _images(cell)[0])
+    return DECOMPOSE * (size / 784) ** 3
+
+
+def _images(cell: Noised) -> tuple[int, int]:
+    """Training and test images."""
+    all_train, all_test = _sizes().get(cell.dataset, (TRAIN_IMAGES, TEST_IMAGES))
+    return cell.train or all_train, cell.test or all_test
 
 
 def certificate_seconds(cell: CertificateCell) -> float:

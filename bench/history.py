@@ -50,7 +50,7 @@ def entries(run: Run, commit: str | None = None) -> list[Entry]:
     """
     groups: dict[tuple[str, bool, str], list[Record]] = {}
     for record in run.current:
-        if record["kind"] == "certificate":
+        if record["kind"] in ("certificate", "yardstick"):
             continue
         facts = run.environment(record)
         git = facts.get("git") or {}

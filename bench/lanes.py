@@ -10,11 +10,11 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cells import Cell
+from bench.cells import Cell, Point
 from bench.process import IMPORT_TIMEOUT, REFERENCE, Worker, WorkerFailure, WorkerStopped
 from bench.records import Ended, now
 from implementations.adapter import Setting
@@ -29,18 +29,21 @@ IMPORT_ATTEMPTS = 2
 class Job:
     """A cell and what to ask a worker of ``backend`` and ``setting`` about it."""
 
-    cell: Cell
+    cell: Point
     verb: str
     timeout: float
     folder: str = ""
     backend: str = ""
-    """Another one than the cell's: references need none."""
+    """Another one than the cell's: references and yardsticks need none."""
+    near: Hashable = None
+    """Jobs of a queue with the same one have much in common: as far as there are enough others, one lane does them."""
 
     @property
     def queue(self) -> tuple[str, Setting]:
         """What a worker must be to do this job."""
         if self.backend == REFERENCE:
             return REFERENCE, Setting()
+        assert isinstance(self.cell, Cell)
         return self.cell.backend, self.cell.setting
 
 
@@ -102,6 +105,8 @@ class Lanes:
         self._changed = threading.Condition()
         self._owners: dict[tuple[str, Setting], set[int]] = {}
         self._spent: dict[tuple[str, Setting], list[float]] = {}
+        self._near: dict[int, Hashable] = {}
+        """By lane, of the job that it does or has done last."""
         self._refused: dict[tuple[str, Setting], list[WorkerFailure]] = {}
         self._workers: set[Worker] = set()
         self._stopping = False
@@ -190,6 +195,7 @@ class Lanes:
                 chosen = self._choose(lane)
                 if chosen is not None:
                     self._pending.remove(chosen)
+                    self._near[lane] = chosen.near
                     self._owners.setdefault(chosen.queue, set()).add(lane)
                     return chosen
                 if not any(self._in_time(job) for job in self._pending):
@@ -203,13 +209,19 @@ class Lanes:
                 queues.setdefault(job.queue, []).append(job)
         for key, jobs in queues.items():  # in the order of the jobs
             if lane in self._owners.get(key, {lane}):
-                return jobs[0]
+                return self._nearest(lane, jobs)
         best: tuple[float, Job] | None = None
         for key, jobs in queues.items():
             work = self._mean(key) * len(jobs)
             if work >= HELP_SECONDS and (best is None or work > best[0]):
-                best = work, jobs[0]
+                best = work, self._nearest(lane, jobs)
         return best[1] if best else None
+
+    def _nearest(self, lane: int, jobs: Sequence[Job]) -> Job:
+        """The first that goes on with what this lane has begun, else the first that no other lane has begun."""
+        taken = {near for other, near in self._near.items() if other != lane}
+        own = (job for job in jobs if job.near == self._near.get(lane))
+        return next(own, next((job for job in jobs if job.near not in taken), jobs[0]))
 
     def _mean(self, key: tuple[str, Setting]) -> float:
         spent = self._spent.get(key)

@@ -1,4 +1,6 @@
-"""From a sweep to what is to be run: certificates, trials, timing sessions.  Refuses what can not be, before it runs.
+"""From a sweep to what is to be run: certificates, trials, yardsticks, timing sessions.
+
+What can not be is refused before anything runs.
 
 Trials need the whole grid, but one track a backend.  Timing needs every track, but neither corruptions, data nor
 seeds: the grid is projected onto what speed depends on.  Certificates are needed for all that either of them runs.
@@ -18,6 +20,8 @@ import numpy as np
 from bench import corruption, datasets, machine
 from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, TimingCell, TrialCell
 from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
+from bench.yardstick_plan import yardsticks_for
+from bench.yardsticks import YardstickCell
 from implementations import adapter, catalog
 from implementations.training import make_optimizer
 
@@ -63,6 +67,7 @@ class Plan:
     trials: tuple[TrialCell, ...]
     sessions: tuple[Session, ...]
     unsupported: tuple[tuple[Cell, str], ...]
+    yardsticks: tuple[YardstickCell, ...] = ()
 
 
 def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
@@ -92,6 +97,7 @@ def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
         trials=breadth_first(trials),
         sessions=tuple(_sessions(timed, sweep.timing)),
         unsupported=tuple(unsupported),
+        yardsticks=tuple(yardsticks_for(trials)) if sweep.scoring.yardsticks else (),
     )
 
 

@@ -122,6 +122,10 @@ class Progress:
 def describe(record: Record) -> str:
     """One line for a record: what was done, what came out, how long it took."""
     cell = record["cell"]
+    if record["kind"] == "yardstick":
+        rank = "" if cell["rank"] is None else f" rank={cell['rank']}"
+        text = f"yardstick {cell['method']}{rank} {cell['dataset']} {cell['corruption']}  {_outcome(record)}"
+        return f"{text}  {record['seconds']:.1f} s" if record["seconds"] else text
     words = [record["kind"], cell["backend"]]
     if record["kind"] != "trial":
         words.append(cell["track"])
@@ -140,7 +144,7 @@ def _outcome(record: Record) -> str:
     metrics = record.get("metrics", {})
     if record["status"] != "ok":
         return f"{record['status']}: {record['reason']}"
-    if record["kind"] == "trial":
+    if record["kind"] in ("trial", "yardstick"):
         return f"psnr {metrics['psnr']:.1f} dB ({metrics['psnr_gain']:+.1f})"
     if record["kind"] == "certificate":
         return f"ok, at {100 * metrics.get('worst_ratio', 0):.2g} % of the tolerances"

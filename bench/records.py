@@ -8,17 +8,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
+from bench import machine
+from bench.cells import Cell, CertificateCell, Point, TimingCell, TrialCell
+from bench.yardsticks import YardstickCell, fingerprint
 from results.schema import SCHEMA_VERSION, Kind, Record, Status
 
-_KINDS: dict[type[Cell], Kind] = {CertificateCell: "certificate", TrialCell: "trial", TimingCell: "timing"}
+_KINDS: dict[type[Point], Kind] = {
+    CertificateCell: "certificate",
+    TrialCell: "trial",
+    YardstickCell: "yardstick",
+    TimingCell: "timing",
+}
 
 
 @dataclass(frozen=True)
 class Ended:
     """How one cell ended.  ``facts``: the parts of a record that only its kind has, and metrics and hashes."""
 
-    cell: Cell
+    cell: Point
     status: Status
     reason: str | None = None
     stderr: str = ""
@@ -32,11 +39,16 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
-def kind_of(cell: Cell) -> Kind:
+def kind_of(cell: Point) -> Kind:
     return _KINDS[type(cell)]
 
 
-def identity(cell: Cell, fingerprint: str) -> str:
+def fingerprint_of(cell: Point) -> str:
+    """What makes a record of ``cell`` stale when it changes: that of its backend, or of the yardsticks."""
+    return machine.fingerprint(cell.backend, cell.device) if isinstance(cell, Cell) else fingerprint()
+
+
+def identity(cell: Point, fingerprint: str) -> str:
     """The id of the record of ``cell`` under these versions."""
     return f"{cell.key()}-{fingerprint}"
 

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.cells import Cell
 from bench.lanes import Waiting
 from bench.process import IMPORT_TIMEOUT, REFERENCE, Worker, WorkerFailure, distinct_cores
 from bench.records import Ended, now
@@ -233,6 +234,7 @@ def with_work(ended: Ended) -> Ended:
     metrics = ended.facts.get("metrics")
     if not metrics:
         return ended
+    assert isinstance(ended.cell, Cell)
     network = ended.cell.make_architecture()
     forward = network.forward_flops()
     work = {"train_flops": forward + network.backward_flops(), "inference_flops": forward}

@@ -1,4 +1,6 @@
-"""A run: plan -> certificates -> trials -> timing sessions -> records; resumable, within a budget, interruptible.
+"""A run: plan -> certificates -> trials -> yardsticks -> timing sessions -> records.
+
+It is resumable, keeps to a budget, and can be interrupted.
 
 The journal alone says what is done.  A cell is pending unless a record with its id (cell and fingerprint) stands
 there: so a run that was killed goes on where it stopped, and a cell whose versions have changed is run again.
@@ -15,26 +17,30 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import machine, roofline
-from bench.cells import Cell, CertificateCell, TimingCell, TrialCell
+from bench.cells import Cell, CertificateCell, Point, TimingCell, TrialCell
 from bench.certifying import run_certificates
-from bench.estimate import estimate
+from bench.estimate import estimate, yardstick_seconds
 from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.plan import Plan, Session, certificate_for
-from bench.process import distinct_cores
+from bench.process import REFERENCE, distinct_cores
 from bench.progress import Progress, duration
-from bench.records import Ended, identity, make_record, now
+from bench.records import Ended, fingerprint_of, identity, make_record, now
 from bench.sessions import SessionRun
 from results.journal import Journal, JournalError, read_run_file, write_run_file
 from results.schema import SCHEMA_VERSION, Record
 
+AnyPoint = TypeVar("AnyPoint", bound=Point)
 AnyCell = TypeVar("AnyCell", bound=Cell)
 
 TRIAL_TIMEOUT = 600.0
 """Seconds that a trial may take whatever it trains: imports, compilation, data, scoring ..."""
 SLOWEST_WORK = 1e9
 """... and FLOP/s below which training counts as hanging: a twentieth of the slowest backend seen on one core."""
-CERTIFICATE_SHARE, TRIAL_SHARE = 0.35, 0.6
-"""Of a budget: at most this for certificates, and of the rest this for trials; what a phase leaves, the next has."""
+SLOWEST_YARDSTICK = 20.0
+"""How many times the estimate a yardstick may take, besides that."""
+CERTIFICATE_SHARE, TRIAL_SHARE, YARDSTICK_SHARE = 0.35, 0.6, 0.3
+"""Of a budget: at most this for certificates, of the rest this for trials, and of what is then left this for
+yardsticks; what a phase leaves, the next has.  Without timing, trials get 1 - YARDSTICK_SHARE and yardsticks all."""
 
 PEAKS_BUDGET = 120.0
 """Seconds that must be left of a budget for the machine's peaks to be measured, which takes a tenth of that."""
@@ -105,6 +111,7 @@ class _Run:
 
         self.certificates = self._pending(plan.certificates)
         self.trials = self._pending(plan.trials)
+        self.yardsticks = self._pending(plan.yardsticks)
         self.sessions = [(s, cells) for s in plan.sessions if (cells := self._pending(s.cells))]
         self.progress = self._progress()
 
@@ -119,6 +126,7 @@ class _Run:
                 self._unsupported()
                 self._certify()
                 self._try()
+                self._judge()
                 self._time()
             except KeyboardInterrupt:
                 interrupted = True
@@ -181,11 +189,35 @@ class _Run:
         jobs = [Job(cell, "trial", self._trial_timeout(cell), str(self.folder)) for cell in trials]
         threads = max((cell.threads for cell in trials), default=1)
         pools = core_pools(self.options.jobs, threads, exclusive=any(cell.device != "cpu" for cell in trials))
-        deadline = self._share(TRIAL_SHARE if self.sessions else 1.0)
+        deadline = self._share(TRIAL_SHARE if self.sessions else 1 - YARDSTICK_SHARE if self.yardsticks else 1.0)
         Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end, waiting=self.waiting).run(
             lambda ended: self._keep(ended, "trials")
         )
         self._skip(trials, "trials", f"the budget of {duration(self.options.budget or 0)} ended before it")
+
+    def _judge(self) -> None:
+        """Score the yardsticks, those of the same images one after the other in one process."""
+        if not self.yardsticks:
+            return
+        self.progress.begin("yardsticks")
+        jobs = [
+            Job(
+                cell,
+                "yardstick",
+                self.options.timeout or TRIAL_TIMEOUT + SLOWEST_YARDSTICK * yardstick_seconds(cell),
+                str(self.folder),
+                REFERENCE,
+                near=cell.noise,
+            )
+            for cell in self.yardsticks
+        ]
+        deadline = self._share(YARDSTICK_SHARE if self.sessions else 1.0)
+        pools = core_pools(self.options.jobs, 1)
+        Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end).run(
+            lambda ended: self._keep(ended, "yardsticks")
+        )
+        reason = f"the budget of {duration(self.options.budget or 0)} ended before it"
+        self._skip(self.yardsticks, "yardsticks", reason)
 
     def _trial_timeout(self, cell: TrialCell) -> float:
         network = cell.make_architecture()
@@ -257,22 +289,22 @@ class _Run:
 
     # -- what is done and what is not ----------------------------------------------------------------------------
 
-    def _record(self, cell: Cell) -> Record | None:
-        return self.latest.get(identity(cell, machine.fingerprint(cell.backend, cell.device)))
+    def _record(self, cell: Point) -> Record | None:
+        return self.latest.get(identity(cell, fingerprint_of(cell)))
 
-    def _status(self, cell: Cell) -> str:
+    def _status(self, cell: Point) -> str:
         record = self._record(cell)
         return record["status"] if record else ""
 
-    def _is_pending(self, cell: Cell) -> bool:
+    def _is_pending(self, cell: Point) -> bool:
         status = self._status(cell)
         return status in ("", "skipped") or (self.options.retry_failed and status != "ok")
 
-    def _pending(self, cells: Iterable[AnyCell]) -> list[AnyCell]:
+    def _pending(self, cells: Iterable[AnyPoint]) -> list[AnyPoint]:
         return [cell for cell in dict.fromkeys(cells) if self._is_pending(cell)]
 
-    def _planned(self) -> list[Cell]:
-        cells: list[Cell] = [*self.plan.certificates, *self.plan.trials]
+    def _planned(self) -> list[Point]:
+        cells: list[Point] = [*self.plan.certificates, *self.plan.trials, *self.plan.yardsticks]
         cells += [cell for session in self.plan.sessions for cell in session.cells]
         return list(dict.fromkeys([*cells, *(cell for cell, _ in self.plan.unsupported)]))
 
@@ -295,7 +327,7 @@ class _Run:
                 self._keep(Ended(cell, "parity_failed", reason), phase)
         return good
 
-    def _skip(self, cells: Sequence[Cell], phase: str, reason: str) -> None:
+    def _skip(self, cells: Sequence[Point], phase: str, reason: str) -> None:
         """Say so for those of ``cells`` that have not been run; once is enough."""
         for cell in cells:
             if self._status(cell) == "":
@@ -309,8 +341,7 @@ class _Run:
     # -- what is kept --------------------------------------------------------------------------------------------
 
     def _keep(self, ended: Ended, phase: str | None = None) -> None:
-        fingerprint = machine.fingerprint(ended.cell.backend, ended.cell.device)
-        self._append(make_record(ended, fingerprint, self.environment), phase)
+        self._append(make_record(ended, fingerprint_of(ended.cell), self.environment), phase)
 
     def _append(self, record: Record, phase: str | None) -> None:
         self.journal.append(record, supersede=True)
@@ -332,9 +363,10 @@ class _Run:
             facts = {**facts, "peaks": peaks}
         unsupported = [cell for cell, _ in self.plan.unsupported]
         timing = [cell for session in self.plan.sessions for cell in session.cells]
-        planned: dict[str, list[Cell]] = {
+        planned: dict[str, list[Any]] = {
             "certificate": [*self.plan.certificates, *(c for c in unsupported if isinstance(c, CertificateCell))],
             "trial": [*self.plan.trials, *(c for c in unsupported if isinstance(c, TrialCell))],
+            **({"yardstick": [*self.plan.yardsticks]} if self.plan.yardsticks else {}),
             "timing": [*timing, *(c for c in unsupported if isinstance(c, TimingCell))],
         }
         return {
@@ -362,6 +394,7 @@ class _Run:
         phases = {
             "certificates": scaled(expected.certificates, len(self.certificates), len(self.plan.certificates)),
             "trials": scaled(expected.trials, len(self.trials), len(self.plan.trials)),
+            "yardsticks": scaled(expected.yardsticks, len(self.yardsticks), len(self.plan.yardsticks)),
             "sessions": scaled(expected.sessions, timed, sum(len(s.cells) for s in self.plan.sessions)),
         }
         return Progress(phases, enabled=self.options.progress)

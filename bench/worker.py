@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bench.audit import Audit
     from bench.timing import TimingBench
     from bench.trial import TrialBench
+    from bench.yardsticks import YardstickBench
     from implementations.adapter import Adapter, Setting, Track
 
 Payload = dict[str, Any]
@@ -45,6 +46,7 @@ class Server:
         self.setting = setting
         self._adapter: Adapter | None = None
         self._trials: TrialBench | None = None
+        self._yardsticks: YardstickBench | None = None
         self._timing: TimingBench | None = None
         self._rss_after_import = 0
         self._audits: dict[Track, Audit] = {}
@@ -132,6 +134,14 @@ class Server:
             self._trials = TrialBench(self.adapter)
         return self._trials.run(TrialCell.from_axes(request["cell"]), Path(request["folder"]))
 
+    def yardstick(self, request: Payload) -> Payload:
+        """Needs no backend."""
+        from bench.yardsticks import YardstickBench, YardstickCell
+
+        if self._yardsticks is None:
+            self._yardsticks = YardstickBench()
+        return self._yardsticks.run(YardstickCell.from_axes(request["cell"]), Path(request["folder"]))
+
     def prepare(self, request: Payload) -> Payload:
         from bench.cells import TimingCell
 
@@ -163,7 +173,9 @@ class Server:
     def verbs(self) -> dict[str, Callable[[Payload], Payload]]:
         """By name, as requests call them."""
         names = ("configure", "reference", "certify", "trial", "prepare", "settle", "calibrate", "block")
-        return {name: getattr(self, name) for name in (*names, "resize", "energy", "memory", "audit", "peaks")}
+        return {
+            name: getattr(self, name) for name in (*names, "resize", "energy", "memory", "audit", "peaks", "yardstick")
+        }
 
 
 def serve(server: Server, requests: queue.SimpleQueue[bytes], replies: TextIO) -> None:

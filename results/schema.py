@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
-Kind = Literal["certificate", "trial", "timing"]
+Kind = Literal["certificate", "trial", "yardstick", "timing"]
 Status = Literal["ok", "unsupported", "parity_failed", "diverged", "out_of_memory", "timeout", "crashed", "skipped"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STATUSES: tuple[Status, ...] = get_args(Status)

@@ -171,6 +171,7 @@ def source_digest() -> str:
     return sha.hexdigest()[:16]
 
 
+@cache
 def fingerprint() -> str:
     """16 hexadecimal digits that change when a yardstick's figures are no longer comparable: with the libraries'
     versions, this package's source, Python and the processor."""
