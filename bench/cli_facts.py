@@ -80,13 +80,15 @@ def certificate_cells(
 ) -> list[CertificateCell]:
     """What `daebench verify` is to prove: the product of the options, on images of 28x28 pixels.
 
-    Left out: combinations that a backend does not offer (a track, a device).  A backend that is not installed is
-    left out too, unless it was asked for by name.
+    Left out: combinations that a backend does not offer (a track, a device), and losses that a network can not have,
+    unless nothing else was asked for.  A backend that is not installed is left out too, unless it was asked for by
+    name.
     """
     from bench import machine
     from bench.cells import CertificateCell
     from bench.plan import CERTIFICATE_BATCH
     from implementations import adapter, catalog
+    from implementations.architecture import SpecificationError
     from implementations.training import LOSSES, OPTIMIZERS, make_optimizer
 
     machine.check_device(device)
@@ -95,7 +97,7 @@ def certificate_cells(
     axes = {
         "backend": chosen("--backend", backend, kinds, installed),
         "track": chosen("--track", track, adapter.TRACKS, adapter.TRACKS),
-        "architecture": chosen("--architecture", architecture, catalog.CATALOG, list(catalog.CATALOG)),
+        "architecture": _networks(architecture),
         "loss": chosen("--loss", loss, LOSSES, LOSSES),
         "optimizer": chosen("--optimizer", optimizer, OPTIMIZERS, ["adam"]),
         "precision": chosen("--precision", precision, adapter.PRECISIONS, ["float64", "float32"]),
@@ -103,17 +105,44 @@ def certificate_cells(
     for name in axes["backend"]:
         if reason := kinds[name].missing():
             raise OptionError(f"--backend {name}: {reason}")
+    refused = None
     cells = []
     for values in itertools.product(*axes.values()):
         cell: Row = dict(zip(axes, values, strict=True))
         kind = kinds[cell["backend"]]
         if cell["track"] in kind.tracks and device in kind.devices:
-            cell["latent"] = catalog.make(cell["architecture"], _REFERENCE_SHAPE).latent_size
+            network = catalog.make(cell["architecture"], _REFERENCE_SHAPE)
+            try:
+                network.check_loss(cell["loss"])
+            except SpecificationError as error:
+                refused = str(error)
+                continue
+            cell["latent"] = network.latent_size
             cell["learning_rate"] = make_optimizer(cell["optimizer"]).learning_rate
             cells.append(CertificateCell(**cell, device=device, batch_size=CERTIFICATE_BATCH))  # type: ignore[arg-type]
+    if not cells and refused:
+        raise OptionError(refused)
     if not cells:
         raise OptionError(f"nothing to verify: {', '.join(axes['backend'])} can not run like this on {device}")
     return cells
+
+
+def _networks(values: Sequence[str] | None) -> list[str]:
+    """The networks that ``--architecture`` names, some with numbers in parentheses; all if it is left out."""
+    from implementations import catalog
+    from implementations.architecture import SpecificationError
+
+    wanted = [name for value in values or () for name in split_outside(value)]
+    try:
+        names = [name for text in wanted for name in (catalog.CATALOG if text == "all" else [catalog.canonical(text)])]
+    except SpecificationError as error:
+        raise OptionError(f"--architecture: {error}; or all") from None
+    return list(dict.fromkeys(names)) or list(catalog.CATALOG)
+
+
+def split_outside(text: str) -> list[str]:
+    """Parts between the commas that stand outside parentheses."""
+    return [part.strip() for part in re.split(r",(?![^()]*\))", text)]
 
 
 # -- what there is -------------------------------------------------------------------------------------------------

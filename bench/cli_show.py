@@ -218,7 +218,7 @@ def _backends(rows: Iterable[Row]) -> Table:
 def _architectures(rows: Iterable[Row]) -> Table:
     table = _table("on images of 28x28", "network", "code", "parameters", "MFLOP trained", "what it is")
     for row in rows:
-        code = "any size" if row["latent_is_free"] else str(row["latent"])
+        code = "any size" if row["latent_is_free"] else str(row["latent"] or "none")
         flops = (row["forward_flops"] + row["backward_flops"]) / 1e6
         table.add_row(
             row["name"], code, f"{row['parameters']:,}", f"{flops:.1f}", escape(f"{row['summary']} {row['source']}.")

@@ -135,6 +135,7 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
             height, width, channels = datasets.image_shape(axes["dataset"], size, axes["channels"])
             wanted = None if latent == DEFAULT else latent
             network = catalog.make(axes["architecture"], (height, width, channels), wanted)
+            network.check_loss(axes["loss"])
         except ValueError as error:
             raise SweepError(f"sweep {sweep.name}: {error}") from None
         rate = None if axes["learning_rate"] == DEFAULT else float(axes["learning_rate"])
@@ -143,6 +144,7 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
                 **axes,
                 "track": tracks[axes["backend"]],
                 "latent": network.latent_size,
+                "codes": asked.codes and network.latent_size is not None,
                 "height": height,
                 "width": width,
                 "channels": channels,
@@ -208,7 +210,7 @@ def _choice(axis: str, wanted: Any, trials: Sequence[TrialCell]) -> dict[str, li
         name: values if len(values) == 1 else [v for v in values if v in wanted] for name, values in there.items()
     }
     if not any(chosen.values()):
-        known = sorted({value for values in there.values() for value in values})
+        known = sorted({value for values in there.values() for value in values if value is not None})
         raise SweepError(f"timing.{axis}: {wanted} is not in the sweep; allowed are {known}, 'first' and 'all'")
     return chosen
 

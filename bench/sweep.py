@@ -32,6 +32,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from bench import corruption
 from bench.cells import EVALUATE, VALIDATIONS, Evaluate
 from implementations import adapter, catalog, training
+from implementations.architecture import SpecificationError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -62,6 +63,17 @@ def _one_of(names: Callable[[], Iterable[str]], *words: str) -> Callable[[Any], 
         return _listed(value)
 
     return check
+
+
+def _networks(value: Any) -> list[str]:
+    """In their one spelling, so that a network that is named twice is seen."""
+    names = []
+    for item in _listed(value):
+        try:
+            names.append(item if item == ALL else catalog.canonical(item))
+        except SpecificationError as error:
+            raise ValueError(f"{error}; or {ALL}") from None
+    return _listed(names)
 
 
 def _single(check: Callable[[Any], list[Any]]) -> Callable[[Any], Any]:
@@ -141,7 +153,7 @@ class Axes(BaseModel):
     device: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: adapter.DEVICES))] = None
     precision: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: adapter.PRECISIONS))] = None
     threads: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
-    architecture: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: catalog.CATALOG, ALL))] = None
+    architecture: Annotated[list[str] | None, BeforeValidator(_networks)] = None
     latent: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, DEFAULT))] = None
     dataset: Annotated[list[str] | None, BeforeValidator(_texts)] = None
     train: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None

@@ -11,6 +11,7 @@ or scores itself.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ from numpy.typing import NDArray
 from implementations.architecture import Architecture
 from implementations.parameters import Array, Weights
 from implementations.training import Training
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11
 
 ENTRY_POINTS = "daebench.backends"
 EXTRA_BACKENDS = "DAEBENCH_BACKENDS"
@@ -51,7 +55,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of one batch: the output in training mode (n, h, w, c) after the sigmoid, the loss, d loss / d weight by name."""
+    """Of one batch: the output in training mode (n, h, w, c), after the sigmoid if there is one, the loss, d loss /
+    d weight by name."""
 
     output: Array
     loss: float
@@ -119,7 +124,9 @@ class Adapter(ABC):
 
     @abstractmethod
     def build(self, architecture: Architecture, training: Training, track: Track) -> None:
-        """Make the model and the optimizer, replacing those before.  Its own figure (build)."""
+        """Make the model and the optimizer, replacing those before.  Its own figure (build).
+
+        All that it makes hangs on attributes of this object: see :meth:`sibling`."""
 
     @abstractmethod
     def load_weights(self, weights: Weights) -> None:
@@ -145,7 +152,8 @@ class Adapter(ABC):
 
     @abstractmethod
     def encode(self, images: Array) -> Array:
-        """**Timed.** The codes, flattened channels-last: (n, latent_size)."""
+        """**Timed.** The codes, flattened channels-last: (n, latent_size).  SpecificationError for a network without a
+        bottleneck (``architecture.check_code()``)."""
 
     @abstractmethod
     def gradients(self, noisy: Array, clean: Array) -> Gradients:
@@ -154,6 +162,11 @@ class Adapter(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until the device has done all that was asked of it.  Closes every timed region."""
+
+    def sibling(self) -> Self:
+        """Another adapter of this process, configured as this one: a network that it builds leaves that of this one as
+        it is.  Not timed."""
+        return copy.copy(self)
 
     def peak_device_memory(self) -> int | None:
         """Largest number of bytes held on the device since build, or None where the framework can not tell."""

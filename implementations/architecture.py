@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -123,7 +123,27 @@ class LeakyReLU:
     slope: float = LEAKY_SLOPE
 
 
-Layer = Flatten | Reshape | Dense | Conv2D | Conv2DTranspose | MaxPool2D | UpSampling2D | Crop2D | BatchNorm | LeakyReLU
+@dataclass(frozen=True)
+class SubtractFromInput:
+    """The image that the network was given, minus what comes in here: behind layers that predict the noise.
+
+    Last of all, and then there is no sigmoid: the difference is the output, which may leave [0, 1].
+    """
+
+
+Layer = (
+    Flatten
+    | Reshape
+    | Dense
+    | Conv2D
+    | Conv2DTranspose
+    | MaxPool2D
+    | UpSampling2D
+    | Crop2D
+    | BatchNorm
+    | LeakyReLU
+    | SubtractFromInput
+)
 
 
 def _image(layer: Layer, shape: Shape) -> tuple[int, int, int]:
@@ -166,7 +186,7 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
             if height > h or width > w:
                 raise SpecificationError(f"{layer} can not be cut out of {h}x{w} pixels")
             return (height, width, c)
-        case BatchNorm() | LeakyReLU():
+        case BatchNorm() | LeakyReLU() | SubtractFromInput():
             return shape
     raise TypeError(f"not a layer: {layer!r}")
 
@@ -234,6 +254,8 @@ class Node:
 class Architecture:
     """An autoencoder: an encoder whose output is the code, and a decoder that ends in a sigmoid.
 
+    Or a network without a bottleneck: it has no encoder and no code, and all of its layers are the decoder's; or one
+    that ends in :class:`SubtractFromInput` in place of the sigmoid.
     ``input_shape`` is (height, width, channels).  ``source`` says where the network was published.
     """
 
@@ -251,9 +273,15 @@ class Architecture:
                 "this network does not fit this image size"
             )
         layers = (*self.encoder, *self.decoder)
+        subtracts = [isinstance(layer, SubtractFromInput) for layer in layers]
+        if any(subtracts[:-1]):
+            raise SpecificationError(f"{self.name}: SubtractFromInput can only be the last layer")
         heads = [index for index, layer in enumerate(layers) if getattr(layer, "activation", None) == "sigmoid"]
         # Every backend trains on the logits and applies the sigmoid itself, which only commutes with these.
-        if len(heads) != 1 or not all(isinstance(layer, Reshape | Crop2D) for layer in layers[heads[0] + 1 :]):
+        if self.is_linear:
+            if heads:
+                raise SpecificationError(f"{self.name}: a sigmoid and SubtractFromInput do not go together")
+        elif len(heads) != 1 or not all(isinstance(layer, Reshape | Crop2D) for layer in layers[heads[0] + 1 :]):
             raise SpecificationError(f"{self.name}: one sigmoid is needed, as the last activation")
 
     def nodes(self) -> list[Node]:
@@ -278,14 +306,33 @@ class Architecture:
                 shape = out
 
     @property
-    def code_shape(self) -> Shape:
-        """Shape of the code, without the batch axis."""
-        return self.nodes()[len(self.encoder) - 1].output_shape
+    def is_linear(self) -> bool:
+        """Whether it ends in :class:`SubtractFromInput`: what comes out is the image, and no sigmoid is to follow."""
+        return isinstance(self.decoder[-1], SubtractFromInput)
+
+    def check_loss(self, loss: str) -> None:
+        """SpecificationError for a loss that the output can not have."""
+        if self.is_linear and loss == "bce":
+            raise SpecificationError(
+                f"{self.name} can not be trained with loss = 'bce': its output is the image minus the predicted noise, "
+                "which is no probability, and a sigmoid behind it would undo the subtraction; use loss = 'mse'"
+            )
 
     @property
-    def latent_size(self) -> int:
-        """Number of values of the code."""
-        return math.prod(self.code_shape)
+    def code_shape(self) -> Shape | None:
+        """Shape of the code, without the batch axis; None where there is no bottleneck and so no code."""
+        return self.nodes()[len(self.encoder) - 1].output_shape if self.encoder else None
+
+    @property
+    def latent_size(self) -> int | None:
+        """Number of values of the code; None where there is none."""
+        shape = self.code_shape
+        return None if shape is None else math.prod(shape)
+
+    def check_code(self) -> None:
+        """SpecificationError where there is no code: what encoding is refused with."""
+        if not self.encoder:
+            raise SpecificationError(f"{self.name} has no bottleneck, so an image has no code")
 
     def parameter_shapes(self) -> dict[str, Shape]:
         """Full name ("encoder.0.kernel") -> canonical shape, in order."""
@@ -322,6 +369,44 @@ class Architecture:
         """Whether any layer is a convolution: what the tuned tracks choose their path by."""
         return any(isinstance(layer, Conv2D | Conv2DTranspose) for layer in self.encoder + self.decoder)
 
+    @property
+    def is_fully_convolutional(self) -> bool:
+        """Whether its weights serve images of any size: no layer is made for one size."""
+        fixed = Flatten | Reshape | Dense | Crop2D
+        return not any(isinstance(layer, fixed) for layer in self.encoder + self.decoder)
+
+    def resized(self, height: int, width: int) -> Architecture:
+        """The same layers, and the same weights, on other images.  SpecificationError where that can not be."""
+        if not self.is_fully_convolutional:
+            raise SpecificationError(
+                f"{self.name} is made for {_by(self.input_shape)} images: its weights fit no others"
+            )
+        return replace(self, input_shape=(height, width, self.input_shape[2]))
+
+    def stride(self) -> int:
+        """Pixels by which an image must move for the output to move along: the product of all reductions in a row."""
+        jump = largest = 1
+        for layer in self.encoder + self.decoder:
+            down, up = _scales(layer)
+            jump = max(jump * down // up, 1)
+            largest = max(largest, jump)
+        return largest
+
+    def reach(self) -> int:
+        """How many pixels away from a pixel of the output a pixel of the input can still matter, at most."""
+        jump, reach = 1, 0
+        for layer in self.encoder + self.decoder:
+            match layer:
+                case Conv2D(kernel=k, stride=1):
+                    reach += (k // 2 if layer.padding == "same" else k - 1) * jump
+                case Conv2D(kernel=k) | Conv2DTranspose(kernel=k):
+                    reach += k * jump
+                case MaxPool2D(size=size) | UpSampling2D(size=size):
+                    reach += size * jump
+            down, up = _scales(layer)
+            jump = max(jump * down // up, 1)
+        return reach
+
     def digest(self) -> str:
         """A hash of what the network computes: its layers and shapes, not its name or source."""
         text = repr(
@@ -332,6 +417,20 @@ class Architecture:
         )
         text += f"|{len(self.encoder)}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _scales(layer: Layer) -> tuple[int, int]:
+    """How many times smaller a layer makes an image, and how many times larger."""
+    match layer:
+        case Conv2D(stride=stride):
+            return stride, 1
+        case Conv2DTranspose(stride=stride):
+            return 1, stride
+        case MaxPool2D(size=size):
+            return size, 1
+        case UpSampling2D(size=size):
+            return 1, size
+    return 1, 1
 
 
 def _by(shape: Shape) -> str:

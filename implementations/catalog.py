@@ -1,11 +1,14 @@
 """The architectures that can be asked for by name, each with its source.
 
-``make("conv", (28, 28, 1), latent=64)`` either gives an architecture or says why there is none.
+``make("conv", (28, 28, 1), latent=64)`` either gives an architecture or says why there is none.  Some take whole
+numbers in parentheses: ``conv-residual(7,48)``.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +27,7 @@ from implementations.architecture import (
     Reshape,
     Shape,
     SpecificationError,
+    SubtractFromInput,
     UpSampling2D,
 )
 
@@ -167,13 +171,43 @@ def strided(shape: Shape) -> Architecture:
     )
 
 
+def conv_residual(shape: Shape, depth: int, width: int) -> Architecture:
+    """Predicts the noise and subtracts it: 3x3 convolutions at full size, no bottleneck, any image size.
+
+    After DnCNN, without its batch normalisation: that was needed to train 17 layers with SGD.  Networks as shallow as
+    these train with Adam without it, and normalised by moving statistics they would not compute in use what they were
+    trained to.  Images stay as they are where nothing is predicted, so values are not forced into [0, 1].
+    """
+    hidden = (Conv2D(width, activation="relu"),) * (depth - 1)
+    return Architecture(
+        f"conv-residual({depth},{width})",
+        shape,
+        encoder=(),
+        decoder=(*hidden, Conv2D(shape[2]), SubtractFromInput()),
+        source='K. Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", '
+        "IEEE TIP 2017 (DnCNN: depth 17, width 64, batch normalisation)",
+    )
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A whole number that an architecture takes in parentheses behind its name."""
+
+    name: str
+    default: int
+    low: int
+    high: int
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A line of the catalog: ``takes_latent`` tells whether the size of the code is an argument."""
+    """A line of the catalog: ``takes_latent`` tells whether the size of the code is an argument, ``arguments`` what
+    else is."""
 
     name: str
     make: Callable[..., Architecture]
     takes_latent: bool
+    arguments: tuple[Argument, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -190,10 +224,44 @@ CATALOG: dict[str, Entry] = {
         Entry("conv-small", conv_small, False),
         Entry("strided", strided, False),
         Entry("bn-frozen", bn_frozen, False),
+        Entry("conv-residual", conv_residual, False, (Argument("depth", 5, 2, 64), Argument("width", 32, 1, 1024))),
     )
 }
 
 _SEARCHED = range(4, 257)
+_NAME = re.compile(r"\s*(?P<name>[^()\s]+)\s*(?:\((?P<arguments>[^()]*)\)\s*)?")
+
+
+def canonical(name: str) -> str:
+    """One spelling for one network: ``conv-residual( 5, 32 )`` is ``conv-residual``, these being its own numbers.
+
+    SpecificationError where the catalog has no such network.
+    """
+    entry, numbers = _parsed(name)
+    own = tuple(argument.default for argument in entry.arguments)
+    return entry.name if numbers == own else f"{entry.name}({','.join(map(str, numbers))})"
+
+
+def _parsed(text: str) -> tuple[Entry, tuple[int, ...]]:
+    match = _NAME.fullmatch(text) if isinstance(text, str) else None
+    if match is None or match["name"] not in CATALOG:
+        near = difflib.get_close_matches(str(text), CATALOG, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise SpecificationError(f"architecture {text!r} is unknown{hint}; known are {', '.join(CATALOG)}")
+    entry = CATALOG[match["name"]]
+    own = tuple(argument.default for argument in entry.arguments)
+    if match["arguments"] is None:
+        return entry, own
+    if not entry.arguments:
+        raise SpecificationError(f"architecture {text!r}: {entry.name} takes no numbers in parentheses")
+    parts = [part.strip() for part in match["arguments"].split(",")]
+    fitting = len(parts) == len(own) and all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts)
+    numbers = tuple(int(part) for part in parts) if fitting else ()
+    if not fitting or any(not a.low <= number <= a.high for a, number in zip(entry.arguments, numbers, strict=True)):
+        wanted = ", ".join(f"{a.name} from {a.low} to {a.high}" for a in entry.arguments)
+        example = f"{entry.name}({','.join(map(str, own))})"
+        raise SpecificationError(f"architecture {text!r}: in parentheses stand {wanted}; for example {example}")
+    return entry, numbers
 
 
 def make(name: str, shape: Shape, latent: int | None = None) -> Architecture:
@@ -202,19 +270,21 @@ def make(name: str, shape: Shape, latent: int | None = None) -> Architecture:
     ``latent``: size of the code; None means 64 where the network has a free size.  SpecificationError says why
     there is no such network: unknown name, a fixed code of another size, an image size that does not fit.
     """
-    if name not in CATALOG:
-        raise SpecificationError(f"architecture {name!r} is unknown; known are {', '.join(CATALOG)}")
+    entry, numbers = _parsed(name)
     if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
         raise SpecificationError(f"images of shape {shape} are not supported: (height, width, 1 or 3 channels)")
     if latent is not None and latent < 1:
         raise SpecificationError(f"latent = {latent} is not a size: use a whole number from 1")
-    entry = CATALOG[name]
     if entry.takes_latent:
         return entry.make(shape, DEFAULT_LATENT if latent is None else latent)
     try:
-        architecture = entry.make(shape)
+        architecture = entry.make(shape, *numbers)
     except SpecificationError as error:
         raise SpecificationError(f"{error}{_sizes_hint(entry, shape)}") from None
+    if latent is not None and architecture.latent_size is None:
+        raise SpecificationError(
+            f"{name} has no bottleneck and so no code of {latent} values: leave latent out, or use dense or conv"
+        )
     if latent is not None and latent != architecture.latent_size:
         raise SpecificationError(
             f"{name} has a code of {architecture.latent_size} values on {shape[0]}x{shape[1]} images, not {latent}: "

@@ -33,6 +33,7 @@ from implementations.architecture import (
     MaxPool2D,
     Node,
     Reshape,
+    SubtractFromInput,
     UpSampling2D,
 )
 from implementations.parameters import Array, Weights
@@ -89,15 +90,18 @@ class KerasAdapter(Adapter):
 
         # Without this, layers and graphs of earlier builds stay in Keras' global state.
         keras.utils.clear_session(free_memory=False)
-        self.training, self.track = training, track
+        architecture.check_loss(training.loss)
+        self.training, self.track, self.architecture = training, track, architecture
         nodes = architecture.nodes()
         # Binary cross-entropy is computed from logits, as Keras advises; for MSE the sigmoid is the last activation.
         self.ends_in_logits = training.loss == "bce"
         layers = [_layer(node, self.ends_in_logits) for node in nodes]
         # The names of the weights, in Keras' order: by layer, its trainable weights first.
         self.owners = [(layer, _names(node)) for node, layer in zip(nodes, layers, strict=True) if _names(node)]
-        self.model = keras.Sequential([keras.Input(architecture.input_shape), *layers])
-        self.encoder = keras.Sequential([keras.Input(architecture.input_shape), *layers[: len(architecture.encoder)]])
+        self.model = _model(architecture, layers)
+        if architecture.encoder:
+            code = layers[: len(architecture.encoder)]
+            self.encoder = keras.Sequential([keras.Input(architecture.input_shape), *code])
         self.loss = (
             keras.losses.BinaryCrossentropy(from_logits=True)
             if training.loss == "bce"
@@ -184,6 +188,7 @@ class KerasAdapter(Adapter):
         return np.array(keras.ops.convert_to_numpy(keras.ops.sigmoid(output) if self.ends_in_logits else output))
 
     def encode(self, images: Array) -> Array:
+        self.architecture.check_code()
         codes = self.encoder.predict(
             np.asarray(images, self.setting.precision), batch_size=self.training.batch_size, verbose=0
         )
@@ -213,6 +218,20 @@ def _names(node: Node) -> tuple[str, ...]:
         case BatchNorm():
             return _NORMALISED
     return ()
+
+
+def _model(architecture: Architecture, layers: list[Any]) -> keras.Model:
+    """A chain of layers; one that goes back to its input is a model of the functional kind."""
+    import keras
+
+    given = keras.Input(architecture.input_shape)
+    if not architecture.is_linear:
+        return keras.Sequential([given, *layers])
+    *chain, subtract = layers
+    noise = given
+    for layer in chain:
+        noise = layer(noise)
+    return keras.Model(given, subtract([given, noise]))
 
 
 def _layer(node: Node, ends_in_logits: bool) -> Any:
@@ -248,6 +267,8 @@ def _layer(node: Node, ends_in_logits: bool) -> Any:
             return k.BatchNormalization(momentum=momentum, epsilon=epsilon, name=name)
         case LeakyReLU(slope=slope):
             return k.LeakyReLU(slope, name=name)
+        case SubtractFromInput():
+            return k.Subtract(name=name)
     raise TypeError(f"not a layer: {layer!r}")
 
 

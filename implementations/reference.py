@@ -26,6 +26,7 @@ from implementations.architecture import (
     MaxPool2D,
     Node,
     Reshape,
+    SubtractFromInput,
     UpSampling2D,
     same_padding,
 )
@@ -43,8 +44,11 @@ def sigmoid(logits: Float) -> Float:
     return np.where(logits >= 0, 1.0, decay) / (1.0 + decay)
 
 
-def loss_and_gradient(loss: Loss, logits: Float, clean: Float) -> tuple[float, Float]:
-    """Mean over all values of the batch, and its gradient by the logits."""
+def loss_and_gradient(loss: Loss, logits: Float, clean: Float, *, linear: bool = False) -> tuple[float, Float]:
+    """Mean over all values of the batch, and its gradient by the logits; by the output itself if it is ``linear``."""
+    if linear:
+        assert loss == "mse"
+        return float(np.square(logits - clean).mean()), 2.0 * (logits - clean) / clean.size
     output = sigmoid(logits)
     if loss == "bce":
         # -y log p - (1-y) log(1-p) written for logits: finite, with a gradient, for saturated pixels too.
@@ -59,8 +63,9 @@ class Reference:
     def __init__(
         self, architecture: Architecture, training: Training, weights: dict[str, NDArray[np.floating]]
     ) -> None:
+        architecture.check_loss(training.loss)
+        self.architecture = architecture
         self.nodes = architecture.nodes()
-        self.code_node = architecture.nodes()[len(architecture.encoder) - 1].name
         self.training = training
         self.weights: Named = {name: np.array(value, np.float64) for name, value in weights.items()}
         self.step_count = 0
@@ -69,35 +74,40 @@ class Reference:
 
     def reconstruct(self, noisy: NDArray[np.floating]) -> Float:
         """Denoised images in inference mode, (n, h, w, c)."""
-        x = np.asarray(noisy, np.float64)
+        given = x = np.asarray(noisy, np.float64)
         for node in self.nodes:
-            x, _, _ = self._forward(node, x, training=False)
-        return sigmoid(x)
+            x, _, _ = self._forward(node, x, given, training=False)
+        return self._output(x)
+
+    def _output(self, x: Float) -> Float:
+        """What the last layer gives -> images."""
+        return x if self.architecture.is_linear else sigmoid(x)
 
     def encode(self, images: NDArray[np.floating]) -> Float:
-        """Codes in inference mode, (n, latent)."""
-        x = np.asarray(images, np.float64)
-        for node in self.nodes:
-            x, _, _ = self._forward(node, x, training=False)
-            if node.name == self.code_node:
-                break
+        """Codes in inference mode, (n, latent).  SpecificationError if there are none."""
+        self.architecture.check_code()
+        given = x = np.asarray(images, np.float64)
+        for node in self.nodes[: len(self.architecture.encoder)]:
+            x, _, _ = self._forward(node, x, given, training=False)
         return x.reshape(len(x), -1)
 
     def gradients(self, noisy: NDArray[np.floating], clean: NDArray[np.floating]) -> tuple[Float, float, Named, Named]:
         """(output in training mode, loss, gradients by name, new moving statistics by name)."""
-        x = np.asarray(noisy, np.float64)
+        given = x = np.asarray(noisy, np.float64)
         tape: list[tuple[Node, Backward]] = []
         statistics: Named = {}
         for node in self.nodes:
-            x, backward, moved = self._forward(node, x, training=True)
+            x, backward, moved = self._forward(node, x, given, training=True)
             tape.append((node, backward))
             statistics |= {f"{node.name}.{name}": value for name, value in moved.items()}
-        loss, upstream = loss_and_gradient(self.training.loss, x, np.asarray(clean, np.float64))
+        loss, upstream = loss_and_gradient(
+            self.training.loss, x, np.asarray(clean, np.float64), linear=self.architecture.is_linear
+        )
         gradients: Named = {}
         for node, backward in reversed(tape):
             upstream, own = backward(upstream)
             gradients |= {f"{node.name}.{name}": value for name, value in own.items()}
-        return sigmoid(x), loss, gradients, statistics
+        return self._output(x), loss, gradients, statistics
 
     def train_step(self, noisy: NDArray[np.floating], clean: NDArray[np.floating]) -> float:
         """One optimizer step on one batch; returns the loss before it."""
@@ -126,8 +136,9 @@ class Reference:
                 return first[name]
         raise TypeError(f"not an optimizer: {self.training.optimizer!r}")
 
-    def _forward(self, node: Node, x: Float, training: bool) -> tuple[Float, Backward, Named]:
-        """(output, its backward function, new moving statistics by short name) of one layer."""
+    def _forward(self, node: Node, x: Float, given: Float, training: bool) -> tuple[Float, Backward, Named]:
+        """(output, its backward function, new moving statistics by short name) of one layer; ``given``: the images
+        that the network was given."""
         w = {
             name: self.weights.get(f"{node.name}.{name}", np.empty(0))
             for name in ("kernel", "bias", "gamma", "beta", "mean", "variance")
@@ -153,6 +164,8 @@ class Reference:
             case LeakyReLU(slope=slope):
                 factor = np.where(x > 0, 1.0, slope)
                 return x * factor, lambda d: (d * factor, {}), {}
+            case SubtractFromInput():
+                return given - x, lambda d: (-d, {}), {}
         raise TypeError(f"not a layer: {node.layer!r}")
 
 

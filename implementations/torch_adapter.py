@@ -61,13 +61,14 @@ class Torch(Adapter):
 
         from implementations.torch_network import Network, make_loss
 
+        architecture.check_loss(training.loss)
         self.training, self.track = training, track
-        self.input_shape = architecture.input_shape
+        self.architecture = architecture
         self.net: Network = Network(architecture).to(self.device, self.dtype)
         self.channels_last = track == "tuned" and architecture.is_convolutional
         if self.channels_last:
             self.net = self.net.to(memory_format=torch.channels_last)
-        self.loss = make_loss(training.loss)
+        self.loss = make_loss(training.loss, linear=architecture.is_linear)
         self._reset_optimizer()
 
         def forward_loss(noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
@@ -159,13 +160,18 @@ class Torch(Adapter):
         outputs = []
         with torch.inference_mode():
             for batch in self._tensor(noisy).split(self.training.batch_size):
-                outputs.append(torch.sigmoid(forward(self._placed(batch))).cpu())
+                outputs.append(self._images(forward(self._placed(batch))).cpu())
             whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         return np.ascontiguousarray(whole.permute(0, 2, 3, 1).numpy())
+
+    def _images(self, output: torch.Tensor) -> torch.Tensor:
+        """What the network gives -> images."""
+        return output if self.architecture.is_linear else output.sigmoid()
 
     def encode(self, images: Array) -> Array:
         import torch
 
+        self.architecture.check_code()
         self.net.eval()
         with torch.inference_mode():
             codes = [
@@ -175,8 +181,6 @@ class Torch(Adapter):
             return torch.cat(codes).numpy()
 
     def gradients(self, noisy: Array, clean: Array) -> Gradients:
-        import torch
-
         kept = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.net.train()
         logits = self.net(self._placed(self._tensor(noisy)))
@@ -186,7 +190,7 @@ class Torch(Adapter):
         gradients = self.net.canonical_gradients()
         self.net.zero_grad()
         self.net.load_state_dict(kept)  # the forward pass moved the statistics
-        output = torch.sigmoid(logits.detach()).permute(0, 2, 3, 1).cpu().numpy()
+        output = self._images(logits.detach()).permute(0, 2, 3, 1).cpu().numpy()
         return Gradients(np.ascontiguousarray(output), loss.item(), gradients)
 
     def synchronize(self) -> None:

@@ -27,6 +27,7 @@ from implementations.architecture import (
     MaxPool2D,
     Node,
     Reshape,
+    SubtractFromInput,
     UpSampling2D,
     same_padding,
 )
@@ -160,6 +161,8 @@ def _modules(node: Node) -> list[nn.Module]:
             return [KerasBatchNorm2d(channels, eps=epsilon, momentum=1.0 - momentum)]
         case LeakyReLU(slope=slope):
             return [nn.LeakyReLU(slope)]
+        case SubtractFromInput():
+            return []  # the network's own business: a module does not see what went into the first
         case _:
             raise TypeError(f"not a layer: {layer!r}")
     return [first, nn.ReLU()] if layer.activation == "relu" else [first]
@@ -171,10 +174,11 @@ _NORMALISED = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "varia
 
 
 class Network(nn.Module):
-    """(n, c, h, w) -> logits (n, c, h, w)."""
+    """(n, c, h, w) -> logits (n, c, h, w); images where the network subtracts from its input."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
+        self.subtracts = architecture.is_linear
         self.encoder = nn.Sequential()
         self.decoder = nn.Sequential()
         # canonical name -> (module, attribute, axes that turn the canonical layout into torch's).  By attribute
@@ -185,12 +189,13 @@ class Network(nn.Module):
             part = self.encoder if node.name.startswith("encoder") else self.decoder
             part.extend(modules)
             for canonical, attribute in (_NORMALISED if isinstance(node.layer, BatchNorm) else _PLAIN).items():
-                if hasattr(modules[0], attribute):
+                if modules and hasattr(modules[0], attribute):
                     axes = {2: (1, 0), 4: (3, 2, 0, 1)}.get(getattr(modules[0], attribute).dim())
                     self.places[f"{node.name}.{canonical}"] = (modules[0], attribute, axes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decoder(self.encoder(x))
+        y: Tensor = self.decoder(self.encoder(x))
+        return x - y if self.subtracts else y
 
     def encode(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, latent), channels-last."""
@@ -223,8 +228,10 @@ def _canonical(tensor: Tensor, axes: tuple[int, ...] | None) -> Array:
     return np.array(array if axes is None else array.transpose(np.argsort(axes)), order="C")
 
 
-def make_loss(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
-    """Mean loss of logits against clean images."""
+def make_loss(loss: Loss, *, linear: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+    """Mean loss of logits against clean images; of the images themselves if the output is ``linear``."""
+    if linear:
+        return F.mse_loss
     if loss == "bce":
         return F.binary_cross_entropy_with_logits
     return lambda logits, clean: F.mse_loss(torch.sigmoid(logits), clean)

@@ -195,7 +195,7 @@ def quality_chart(found: Quality) -> Chart:
             {
                 "condition": found.conditions[condition],
                 "architecture": architecture,
-                "latent": str(latent),
+                "latent": "no code" if latent is None else str(latent),
                 "loss": LOSS_NAMES.get(loss, loss),
                 "psnr": round(score.psnr, 4),
                 "gain": text.decibels(score.interval),
@@ -236,7 +236,8 @@ def quality_chart(found: Quality) -> Chart:
     best = max(rows, key=lambda row: row["psnr"])
     summary = (
         f"The highest PSNR is {best['psnr']:.2f} dB "
-        f"({best['architecture']}, latent {best['latent']}, {best['loss']}, {best['condition']})."
+        f"({best['architecture']}, {best['latent'] if best['latent'] == 'no code' else 'latent ' + best['latent']}, "
+        f"{best['loss']}, {best['condition']})."
     )
     return Chart(
         "quality", "From the noisy input to the denoised image", summary, spec_of(start + dots, 28 * len(order))
@@ -247,8 +248,10 @@ def latent_chart(found: Quality) -> Chart | None:
     """Mean gain against the size of the code, or None where a run has but one size."""
     import altair as alt
 
+    place = CONFIGURATION.index("latent")
     standings, shared = found.standings()
-    if len({standing.configuration[CONFIGURATION.index("latent")] for standing in standings}) < 2:
+    standings = [standing for standing in standings if standing.configuration[place] is not None]
+    if len({standing.configuration[place] for standing in standings}) < 2:
         return None
     rows = []
     for standing in standings:

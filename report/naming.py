@@ -50,7 +50,10 @@ def _one(name: str, value: Any) -> str:
     if name == "loss":
         return LOSS_NAMES.get(value, str(value))
     if value is None:
-        return {"train": "all training images", "test": "all test images"}.get(name, f"default {name}")
+        words = {"train": "all training images", "test": "all test images", "latent": "no code"}
+        return words.get(name, f"default {name}")
+    if name == "evaluate":
+        return {"whole": "whole images", "patches": "images of the size trained on"}.get(value, str(value))
     text = f"{value:,}" if isinstance(value, int) and name in ("train", "test") else str(value)
     return _UNITS.get(name, "{}").format(text)
 

@@ -27,6 +27,8 @@ def grid(backend: str) -> list[CertificateCell]:
     neither square nor gray.  (All of everything: `daebench verify --optimizer all`.)"""
     cells = []
     for index, architecture in enumerate(catalog.CATALOG):
+        if catalog.make(architecture, (28, 28, 1)).is_linear:
+            continue  # it can not have both losses: tests/test_conv_residual.py
         common = {"backend": backend, "architecture": architecture, "batch_size": 16}
         exact = {"optimizer": OPTIMIZER[architecture], "precision": "float64"}
         cells += [CertificateCell(**common, **exact, track="tuned", loss=loss) for loss in LOSSES]
@@ -48,7 +50,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> dict[CertificateCell, di
 
 
 @pytest.mark.parametrize("backend", INSTALLED)
-@pytest.mark.parametrize("architecture", list(catalog.CATALOG))
+@pytest.mark.parametrize("architecture", [name for name in catalog.CATALOG if name != "conv-residual"])
 def test_every_backend_computes_the_specification(proved: dict, backend: str, architecture: str) -> None:
     mine = [(c, r) for c, r in proved.items() if (c.backend, c.architecture) == (backend, architecture)]
     assert len(mine) >= 4

@@ -73,7 +73,7 @@ def test_dense_and_conv_take_any_code_and_any_image(name: str, latent: int, shap
 @pytest.mark.parametrize(
     ("name", "shape", "latent", "says"),
     [
-        ("resnet", GRAY, None, "known are dense, conv, bn, conv-latif, conv-small, strided"),
+        ("resnet", GRAY, None, "known are dense, conv, bn, conv-latif, conv-small, strided, bn-frozen, conv-residual"),
         ("dense", GRAY, 0, "whole number from 1"),
         ("bn", GRAY, 64, "has a code of 2048 values on 28x28 images, not 64"),
         ("bn", (12, 12, 1), None, "at least 16x16"),
