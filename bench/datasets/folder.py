@@ -98,8 +98,9 @@ def check(name: str, train: int | None, test: int | None) -> None:
     )
 
 
-def read(content: bytes, size: int, channels: int) -> Bytes:
-    """The image in the bytes of a file, (size, size, channels); raises whatever Pillow does if there is none."""
+def opened(content: bytes) -> Image.Image:
+    """The picture in the bytes of a file: turned as its EXIF says, transparent parts white, 8 bits.  Raises whatever
+    Pillow does if there is none."""
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(content)) as file:
@@ -108,6 +109,14 @@ def read(content: bytes, size: int, channels: int) -> Bytes:
     if picture.has_transparency_data:
         colours = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+    return picture
+
+
+def read(content: bytes, size: int, channels: int) -> Bytes:
+    """The image in the bytes of a file, (size, size, channels); raises whatever Pillow does if there is none."""
+    from PIL import Image
+
+    picture = opened(content)
     picture = picture.convert("RGB" if channels == 3 else "L")
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
