@@ -5,7 +5,7 @@ Nothing heavy is imported at the top: bench/cli.py imports this module for its h
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -15,7 +15,6 @@ import typer
 if TYPE_CHECKING:
     from implementations.adapter import Track
 
-REPRODUCTION = "reproduction.json"
 FAILED = 1
 INTERRUPTED = 130
 
@@ -82,17 +81,21 @@ def reproduce(
         return
 
     from bench import runner
-    from bench.reproduce import compare
-    from results.loading import load_run
+    from bench.reproduce import compare, stress
+    from results.loading import RunError, load_run
+    from results.reproduction import REPRODUCTION, dumps
 
+    if not fresh:
+        with contextlib.suppress(RunError):  # nothing there yet, or for the runner to complain about
+            plan, parts = run.settled(plan, parts, load_run(folder).of("trial"))
     outcome = runner.run(
         plan,
         folder,
         runner.Options(jobs=workers, timeout=limit, fresh=fresh, retry_failed=retry_failed, use_cache=not no_cache),
     )
-    found = compare.compare(parts, load_run(folder))
-    document = compare.to_json(recipes, found)
-    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    done = load_run(folder)
+    found = stress.assessed(compare.compare(parts, done), parts, done)
+    text = dumps(compare.document(recipes, found))
     (folder / REPRODUCTION).write_text(text + "\n", encoding="utf-8")
     if as_json:
         print(text)

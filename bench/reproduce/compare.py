@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from bench.reproduce.recipe import CURVE_METRICS, NETWORK_METRICS, Published, Recipe
 from bench.reproduce.run import Part
 from results.loading import Run
+from results.reproduction import About, Comparison, Reproduction, Row, Verdict
 from results.schema import Record
 from results.statistics import Interval, mean_interval
 
@@ -24,50 +25,9 @@ MARGIN = 0.03
 the losses of these five differ by less than 1 %; networks that learn something else differ by more than 5 %."""
 SEEDS_FOR_A_RANGE = 3
 """With fewer the range of one more run is as wide as one likes: two seeds would reproduce anything."""
-SCHEMA = 1
 
 Place = tuple[str, str]
 """A backend and a device."""
-Verdict = Literal["reproduced", "differs", "not published", "not reached", "not comparable", "not measured"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """``low`` and ``high``: the 95 % interval over seeds (speed: over processes), None where one run gives none."""
-
-    metric: str
-    epoch: int | None
-    published: str | None
-    measured: float | None
-    low: float | None
-    high: float | None
-    verdict: Verdict
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A variant on one backend and device.  ``curves``: by metric, [epoch, mean, low, high] over seeds."""
-
-    recipe: str
-    variant: str
-    about: str
-    backend: str
-    device: str
-    seeds: int
-    epochs: int
-    published_epochs: int
-    samples: int
-    fraction: float
-    rows: tuple[Row, ...]
-    curves: Mapping[str, Sequence[Sequence[float | None]]]
-    pictures: Mapping[str, str]
-    epoch_seconds: float | None
-    """Median; ``timed`` says whether of a timing session or of the trials, which may have run side by side."""
-    timed: bool
-    published_seconds: float | None
-    """What all published epochs on all of the data take at this rate."""
-    troubles: tuple[str, ...] = ()
 
 
 def compare(parts: Iterable[Part], run: Run) -> list[Comparison]:
@@ -80,6 +40,13 @@ def compare(parts: Iterable[Part], run: Run) -> list[Comparison]:
         seconds = {place: _seconds(part, place, trials, timing) for place in places}
         found += [_compare(part, place, trials, seconds) for place in places]
     return found
+
+
+def trained(part: Part, place: Place, run: Run) -> list[Record]:
+    """The records of the trainings of ``part`` on a backend and device that ended well, by seed."""
+    trials = {_key(record["cell"]): record for record in run.of("trial", "ok")}
+    cells = [cell for cell in part.trials if (cell.backend, cell.device) == place]
+    return [record for cell in cells if (record := trials.get(_key(cell.axes())))]
 
 
 def _key(axes: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -148,20 +115,24 @@ def _judged(
 ) -> Iterable[Row]:
     for epoch, printed in figure.figures():
         if figure.metric in NETWORK_METRICS:
-            yield _network_row(figure.metric, printed, part)
+            yield _explained(_network_row(figure.metric, printed, part), figure)
         elif figure.metric in CURVE_METRICS:
-            yield _loss_row(figure.metric, epoch or 0, printed, part, epochs, good)
+            yield _explained(_loss_row(figure.metric, epoch or 0, printed, part, epochs, good), figure)
         else:
             yield _speed_row(figure.metric, printed, seconds, place)
+
+
+def _explained(row: Row, figure: Published) -> Row:
+    return replace(row, known=figure.known) if row.verdict == "differs" else row
 
 
 def _network_row(metric: str, printed: str, part: Part) -> Row:
     network = part.trials[0].make_architecture()
     match metric:
         case "latent_size":
-            value = float(network.latent_size)
+            value = float(network.latent_size or 0)
         case "compression":
-            value = math.prod(network.input_shape) / network.latent_size
+            value = math.prod(network.input_shape) / (network.latent_size or math.inf)
         case _:
             section = next((name for name in ("encoder", "decoder") if metric.startswith(name)), "")
             value = float(network.parameter_count(part=section, trainable_only="trainable" in metric))
@@ -272,18 +243,19 @@ def _seconds(
     return (Interval(sorted(spent)[len(spent) // 2], math.nan, math.nan) if spent else None), False
 
 
-# -- as JSON -------------------------------------------------------------------------------------------------------
+# -- as a document -------------------------------------------------------------------------------------------------
 
 
-def to_json(recipes: Sequence[Recipe], comparisons: Sequence[Comparison]) -> dict[str, Any]:
+def document(recipes: Sequence[Recipe], comparisons: Sequence[Comparison]) -> Reproduction:
     """What is kept beside the records, as ``reproduction.json``."""
     about = {
-        recipe.name: {name: getattr(recipe.file, name) for name in ("title", "source", "data", "says", "choices")}
+        recipe.name: About(
+            title=recipe.file.title,
+            source=recipe.file.source,
+            data=recipe.file.data,
+            says=tuple(recipe.file.says),
+            choices=tuple(recipe.file.choices),
+        )
         for recipe in recipes
     }
-    return {
-        "schema": SCHEMA,
-        "margin": MARGIN,
-        "recipes": about,
-        "comparisons": [asdict(comparison) for comparison in comparisons],
-    }
+    return Reproduction(margin=MARGIN, recipes=about, comparisons=tuple(comparisons))

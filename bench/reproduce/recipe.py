@@ -81,6 +81,8 @@ class Published(_Part):
     variant: list[str] = []
     """Only of these; empty: of all."""
     device: Literal["cpu", "cuda"] | None = None
+    known: str = ""
+    """What is known about it, for those who do not come to it."""
 
     @model_validator(mode="after")
     def _whole(self) -> Published:

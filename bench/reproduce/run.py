@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bench.plan import Plan, make_plan
 from bench.reproduce.recipe import Recipe, RecipeError, Variant
 from bench.sweep import ALL, DEFAULTS, Scoring, Sweep, Timing
 from implementations import adapter
+from results.schema import Record
 
 TIMED_BLOCKS = 6
 
@@ -79,6 +81,21 @@ def prepare(recipes: Sequence[Recipe], wishes: Wishes, *, write: bool = True) ->
             timed = tuple(cell for session in plan.sessions for cell in session.cells)
             parts.append(Part(recipe, variant, trials, timed, samples, wishes.fraction))
     return _united(recipes, plans), parts
+
+
+def settled(plan: Plan, parts: Sequence[Part], done: Iterable[Record]) -> tuple[Plan, list[Part]]:
+    """The same without what is there already: trainings among the records ``done`` that kept no weights, as all did
+    once, are not repeated for their weights alone."""
+    good = {json.dumps(record["cell"], sort_keys=True) for record in done if record["status"] == "ok"}
+
+    def known(cell: TrialCell) -> TrialCell:
+        bare = replace(cell, keep_weights=False)
+        texts = [json.dumps(one.axes(), sort_keys=True) for one in (cell, bare)]
+        return bare if texts[0] not in good and texts[1] in good else cell
+
+    trials = tuple(map(known, plan.trials))
+    found = [replace(part, trials=tuple(map(known, part.trials))) for part in parts]
+    return replace(plan, trials=trials), found
 
 
 def _sweep(recipe: Recipe, variant: Variant, wishes: Wishes, write: bool) -> tuple[Sweep, int]:

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.progress import duration
-from bench.reproduce.compare import Comparison, Row
 from bench.reproduce.recipe import Recipe
+from results.reproduction import Comparison, Row, Stress
 
 PIPED_WIDTH = 120
 """Characters a line where nobody says how many there are."""
@@ -76,6 +76,10 @@ def _one(console: Console, found: Comparison) -> None:
         what = f"{metric.replace('_', ' ')}, epoch{'s' * (len(later) > 1)} {', '.join(map(str, later))}"
         table.add_row(what, "", "", "", f"[dim]not reached: {epochs} {were} run[/dim]")
     console.print(table)
+    for known in dict.fromkeys(row.known for row in found.rows if row.known):
+        console.print(f"  known: {escape(known)}", style="dim")
+    if found.stress:
+        _stress(console, found.stress)
     if found.epoch_seconds and found.published_seconds:
         how = "timed alone" if found.timed else "as the trials ran, perhaps side by side"
         console.print(
@@ -83,6 +87,24 @@ def _one(console: Console, found: Comparison) -> None:
             f"published {found.published_epochs} epochs take {duration(found.published_seconds)}",
             style="dim",
         )
+
+
+def _stress(console: Console, found: Stress) -> None:
+    for reason in found.missing:
+        console.print(f"  stress sweep without {escape(reason)}", style="yellow")
+    if not found.steps:
+        return
+    table = _table("under", "noisy, dB", "denoised, dB", "interval", "SSIM, noisy", "SSIM, denoised")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for step in found.steps:
+        exact = step.psnr_gain[0] is None
+        _, low, high = step.psnr
+        ends = f"{_number(low)} to {_number(high)}" if low is not None else ""
+        numbers = ("exact" if exact else _number(step.psnr_noisy), _number(step.psnr[0]), ends)
+        table.add_row(step.corruption, *numbers, _number(step.ssim_noisy), _number(step.ssim[0]))
+    console.print(f"ever worse: {found.images} test images, interval over {found.over}", style="dim")
+    console.print(table)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
