@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from report import charts, facts, pictures, tables, text, timing_charts, timing_tables
+from report import charts, facts, pictures, reproduction, tables, text, timing_charts, timing_tables
 from report.charts import Chart
 from report.sentences import Analysis, Finding, analyse, findings, lead_sentence
 from report.speed import Workload
@@ -32,6 +32,8 @@ class Page:
     summary: str
     findings: list[Finding]
     facts: list[tuple[str, str]]
+    reproductions: list[reproduction.Section] = field(default_factory=list)
+    reproduction_notes: tuple[str, ...] = ()
     speed: list[tuple[Workload, Chart, Table]] = field(default_factory=list)
     unmeasured: list[Workload] = field(default_factory=list)
     peaks: Table | None = None
@@ -67,7 +69,8 @@ class Page:
 
     def charts(self) -> list[Chart]:
         """All charts, in the order of the page."""
-        found = [chart for _, chart, _ in self.speed] + self.batches + [chart for chart, _ in self.cold]
+        found = [chart for section in self.reproductions for chart in section.charts]
+        found += [chart for _, chart, _ in self.speed] + self.batches + [chart for chart, _ in self.cold]
         found += [chart for chart, _, _ in self.starts] + self.quality
         found += [self.frontier[0]] if self.frontier else []
         return found + [chart for pair in self.curves for chart in pair]
@@ -92,6 +95,8 @@ def make_page(run: Run) -> Page:
         warnings=facts.warnings(run),
         errors=tables.errors(run),
     )
+    page.reproductions = reproduction.sections(run, analysis.reproduced)
+    page.reproduction_notes = analysis.reproduced.notes
     _speed(page, analysis)
     _quality(page, analysis)
     _tradeoff(page, analysis)

@@ -99,13 +99,16 @@ def _strips(run: Run, group: Sequence[Record], differing: Sequence[str]) -> tupl
         metrics = record["metrics"]
         note = f"{text.fixed(metrics['psnr'])} dB ({text.signed(metrics['psnr_gain'])})"
         wanted.append((who(record["cell"], differing), note, record["pictures"]["denoised"]))
-    strips = []
-    for label, note, path in wanted:
-        data = _read(run, path)
-        if data is not None:
-            source = "data:image/png;base64," + base64.b64encode(data).decode()
-            strips.append(Strip(label, note, source, _pixels(data)))
-    return tuple(strips)
+    strips = (strip(run, label, note, path) for label, note, path in wanted)
+    return tuple(found for found in strips if found is not None)
+
+
+def strip(run: Run, label: str, note: str, path: str) -> Strip | None:
+    """The picture at ``path`` below a folder of ``run``, or None where it is missing, too large, or no PNG."""
+    data = _read(run, path)
+    if data is None:
+        return None
+    return Strip(label, note, "data:image/png;base64," + base64.b64encode(data).decode(), _pixels(data))
 
 
 def _read(run: Run, path: str) -> bytes | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import text
+from report import reproduction, text
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
 from report.quality import Quality, difference, quality
@@ -45,6 +45,7 @@ class Analysis:
     starts: list[Start]
     epoch: Epoch | None
     race: Race | None
+    reproduced: reproduction.Found
 
 
 def analyse(run: Run) -> Analysis:
@@ -55,12 +56,22 @@ def analyse(run: Run) -> Analysis:
     )
     loads = workloads(run, proof)
     starts = [found for load in loads if (found := start(load)) is not None]
-    return Analysis(run, proof, loads, quality(run, wrong), starts, epoch_of(run), race(run, loads, wrong))
+    return Analysis(
+        run,
+        proof,
+        loads,
+        quality(run, wrong),
+        starts,
+        epoch_of(run),
+        race(run, loads, wrong),
+        reproduction.found_in(run),
+    )
 
 
 def findings(analysis: Analysis) -> list[Finding]:
     """The sentences, the most important first.  Never empty."""
     found = [
+        *reproduction_findings(analysis.reproduced),
         *speed_findings(analysis.loads),
         *quality_findings(analysis.quality),
         *reach_findings(analysis.race),
@@ -71,6 +82,12 @@ def findings(analysis: Analysis) -> list[Finding]:
         *certificate_findings(analysis.proof),
     ]
     return found or [Finding("Nothing", "No cell of this run has come to a figure; its records say why")]
+
+
+def reproduction_findings(found: reproduction.Found) -> list[Finding]:
+    """How much of what was published came out."""
+    said = reproduction.finding(found)
+    return [Finding("Reproduction", *said)] if said else []
 
 
 # -- speed ---------------------------------------------------------------------------------------------------------
