@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import afterwards, corruption, datasets, quality
+from bench import afterwards, corruption, datasets, quality, transfer
 from bench.cells import Noised, TrialCell
 from bench.lru import Lru
 from implementations import counter, parameters
@@ -44,6 +44,9 @@ class Clean:
     train: Images
     test: Images
     digest: str
+    train_labels: datasets.Labels | None = None
+    test_labels: datasets.Labels | None = None
+    """Classes by image, (n,), where the data set has them."""
 
 
 @dataclass
@@ -66,6 +69,7 @@ class TrialBench:
         self.adapter = adapter
         self._clean: Lru[Clean] = Lru(DATA_KEPT)
         self._noisy: Lru[Noisy] = Lru(DATA_KEPT)
+        self._shared = afterwards.Shared()
         self._built: Hashable = None
 
     def run(self, cell: TrialCell, folder: Path) -> dict[str, Any]:
@@ -115,11 +119,12 @@ class TrialBench:
             "train_seconds": curve[-1]["seconds"],
             "parameters": architecture.parameter_count(),
             "trainable_parameters": architecture.parameter_count(trainable_only=True),
-            "latent_size": architecture.latent_size,
-            "compression": values / architecture.latent_size,
         }
+        if architecture.latent_size is not None:
+            code = architecture.latent_size
+            result["metrics"] |= {"latent_size": code, "compression": values / code}
         result["pictures"] = _pictures(folder, clean, noisy, denoised)
-        result |= afterwards.judge(self.adapter, cell, clean, scores, folder)
+        result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, folder, self._shared)
         return {**result, "status": "ok", "reason": None}
 
     def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
@@ -198,7 +203,8 @@ def load_clean(cell: Noised) -> Clean:
         raise datasets.DataError(
             f"{cell.dataset}: images of shape {data.shape}, not {(cell.height, cell.width, cell.channels)}"
         )
-    return Clean(datasets.as_float(data.train), datasets.as_float(data.test), data.digest)
+    train, test = datasets.as_float(data.train), datasets.as_float(data.test)
+    return Clean(train, test, data.digest, data.train_labels, data.test_labels)
 
 
 def _corrupt_train(cell: Noised, images: Images, epoch: int) -> Images:
@@ -215,8 +221,7 @@ def _repeated(images: Images, repeats: int) -> Images:
 def corrupted(cell: Noised, clean: Clean) -> Noisy:
     """The images of ``cell`` with the noise of its first epoch, and the noisy test images' scores."""
     train = _corrupt_train(cell, clean.train, 0)
-    noise = corruption.parse(cell.corruption)
-    test = corruption.corrupt(clean.test, noise, seed=cell.seed, split="test", clip=cell.clip)
+    test = transfer.corrupt_test(cell, clean.test, cell.corruption)
     return Noisy(train, test, _digest(train, test), _digest(test), quality.score(test, clean.test))
 
 

@@ -3,7 +3,18 @@
 ``load("glyphs", train=2000, test=500)`` gives a :class:`Dataset`; ``describe()`` lists what there is.
 """
 
-from bench.datasets.base import DataError, Dataset, DatasetInfo, as_float, cache_dir
+from bench.datasets.base import DataError, Dataset, DatasetInfo, Labels, as_float, cache_dir
 from bench.datasets.registry import check, describe, image_shape, load
 
-__all__ = ["DataError", "Dataset", "DatasetInfo", "as_float", "cache_dir", "check", "describe", "image_shape", "load"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "DatasetInfo",
+    "Labels",
+    "as_float",
+    "cache_dir",
+    "check",
+    "describe",
+    "image_shape",
+    "load",
+]

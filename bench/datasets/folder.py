@@ -34,6 +34,11 @@ class _Picture:
     hash: int  # 64 bits
     pixels: Bytes
 
+    @property
+    def folder(self) -> str:
+        """Of its path below the folder of the data set, what may name its class: all but the file."""
+        return self.name.rpartition("/")[0]
+
 
 def shape(name: str, size: int | None, channels: int) -> tuple[int, int, int]:
     """(size, size, channels), or DataError."""
@@ -64,11 +69,13 @@ def load(name: str, train: int | None, test: int | None, size: int, channels: in
         )
     splits = _split(pictures, notes)
     check_available(name, len(splits["train"]), len(splits["test"]), train, test)
-    images = {}
+    classes = _classes(pictures)
+    images, labels = {}, {}
     for split, wanted in (("train", train), ("test", test)):
-        chosen = subset(len(splits[split]), wanted, name, split)
-        images[split] = np.stack([splits[split][index].pixels for index in chosen])
-    return Dataset(name, images["train"], images["test"], notes=tuple(notes))
+        chosen = [splits[split][index] for index in subset(len(splits[split]), wanted, name, split)]
+        images[split] = np.stack([picture.pixels for picture in chosen])
+        labels[split] = np.array([classes[picture.folder] for picture in chosen], np.int64) if classes else None
+    return Dataset(name, images["train"], images["test"], labels["train"], labels["test"], tuple(notes))
 
 
 def check(name: str, train: int | None, test: int | None) -> None:
@@ -138,8 +145,24 @@ def _eight_bit(picture: Image.Image, format: str | None) -> Image.Image:
     return Image.fromarray(np.rint(values / 257).astype(np.uint8))
 
 
+def _classes(pictures: list[_Picture]) -> dict[str, int] | None:
+    """A label by folder, if every image lies in a folder of its class: DATA/cats/1.png, or DATA/train/cats/1.png where
+    there are train and test.  Else None."""
+    folders = sorted({picture.folder for picture in pictures})
+    depth = 2 if _given(pictures) else 1
+    names = sorted({folder.split("/")[-1] for folder in folders})
+    if len(names) < 2 or not all(folder and folder.count("/") == depth - 1 for folder in folders):
+        return None
+    return {folder: names.index(folder.split("/")[-1]) for folder in folders}
+
+
+def _given(pictures: list[_Picture]) -> bool:
+    """Whether the splits are folders of their own."""
+    return {picture.name.partition("/")[0] for picture in pictures} == {"train", "test"}
+
+
 def _split(pictures: list[_Picture], notes: list[str]) -> dict[str, list[_Picture]]:
-    given = {picture.name.partition("/")[0] for picture in pictures} == {"train", "test"}
+    given = _given(pictures)
 
     def is_test(picture: _Picture) -> bool:
         return picture.name.startswith("test/") if given else picture.hash < TEST_SHARE * 2**64
