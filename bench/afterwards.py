@@ -7,7 +7,6 @@ of it could not be had and why.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,9 @@ def judge(
     """Of ``adapter``, which has just been trained as ``cell`` says; ``scores`` are those of its test images."""
     found: dict[str, Any] = {"scores": kept.save_scores(scores, folder)}
     if cell.keep_weights:
-        found["weights"] = kept.save_weights(adapter.weights(), {"cell": json.dumps(cell.axes())}, folder)
+        found["weights"] = kept.save_weights(
+            adapter.weights(), kept.about_weights(cell, cell.make_architecture()), folder
+        )
     warnings: list[str] = []
     if cell.cross_noise:
         found["cross"], said = transfer.cross(adapter, cell, clean, noisy, scores, shared.tests)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import cli_compare, cli_history, cli_reproduce
+from bench import cli_compare, cli_history, cli_reproduce, cli_trained
 
 FAILED = ("parity_failed", "diverged", "out_of_memory", "timeout", "crashed")
 """Statuses that make `daebench run` end with exit code 1."""
@@ -194,6 +194,7 @@ def report(
 
 app.command()(cli_compare.compare)
 app.command()(cli_compare.export)
+app.command()(cli_trained.denoise)
 app.command()(cli_reproduce.reproduce)
 
 

@@ -157,27 +157,61 @@ def compare(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    what: Annotated[
+        str, typer.Argument(help="With --format a run folder; with --to the id of a trial's record.", metavar="RUN|ID")
+    ],
     format_: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
-            help="pytest-benchmark, github-smaller-is-better, github-bigger-is-better or bencher.",
+            help="Figures of a run: pytest-benchmark, github-smaller-is-better, github-bigger-is-better or bencher.",
             metavar="FORMAT",
         ),
-    ],
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A trained network: keras, torch, onnx or npz.", metavar="FORM")
+    ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where to write it; - prints it.", metavar="FILE")
-    ] = Path(STDOUT),
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Where to write it; figures are printed by default (or -).", metavar="FILE"
+        ),
+    ] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--run", help="--to: where the record is (repeatable). Default: results/*.", metavar="DIR"),
+    ] = None,
 ) -> None:
-    """Write the figures of a run in the format of a tool that tracks them."""
+    """Write a run's figures for a tool that tracks them, or a trained network for its framework.
+
+    daebench export RUN --format bencher writes figures. daebench export ID --to keras writes the network that the
+    trial of that id trained (the beginning of the id will do; it needs keep_weights = true): keras a .keras file for
+    keras.saving.load_model, torch a Python module with a nn.Module and its weights as safetensors, onnx and npz a file
+    each. What is written is loaded back and compared with the network.
+    """
+    from bench.cli_facts import OptionError
+
+    if format_ is None and to is None:
+        raise OptionError(
+            "export: say what: --format FORMAT for the figures of a run folder, or --to FORM for a trained network"
+        )
+    if format_ is not None and to is not None:
+        raise OptionError("export takes --format (figures of a run) or --to (a trained network), not both")
+    if to is not None:
+        from bench import cli_trained
+
+        cli_trained.export(what, to, output, runs or [])
+        return
+    if runs:
+        raise OptionError("--run is for --to: with --format the run is the argument itself")
     from bench.compare.export import export_figures, figures_of_run, origin_of_run, parse_format
     from results.loading import load_run
 
-    wanted = parse_format("--format", format_)
-    _check_place("--output", output)
-    loaded = load_run(run)
-    write(output, _pretty(export_figures(wanted, figures_of_run(loaded), origin_of_run(loaded))))
+    place = output if output is not None else Path(STDOUT)
+    wanted = parse_format("--format", str(format_))
+    check_place("--output", place)
+    loaded = load_run(what)
+    write(place, _pretty(export_figures(wanted, figures_of_run(loaded), origin_of_run(loaded))))
 
 
 def deliver(comparison: Comparison, targets: Sequence[tuple[Path, str | Format]]) -> None:
@@ -281,7 +315,7 @@ def _targets(json_file: Path | None, markdown: Path | None, exports: Sequence[st
         targets.append((Path(file), kind))
     options = {"json": "--json", "markdown": "--markdown"}
     for path, kind in targets:
-        _check_place(options.get(kind, "--export"), path)
+        check_place(options.get(kind, "--export"), path)
     names = [str(path) for path, _ in targets]
     for name in names:
         if names.count(name) > 1:
@@ -289,7 +323,8 @@ def _targets(json_file: Path | None, markdown: Path | None, exports: Sequence[st
     return targets
 
 
-def _check_place(option: str, path: Path) -> None:
+def check_place(option: str, path: Path) -> None:
+    """OptionError where no file can be written."""
     from bench.cli_facts import OptionError
 
     if str(path) == STDOUT:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cells import TrialCell
 from bench.quality import Scores
+from implementations.architecture import Architecture
 from implementations.parameters import Array
 
 SCORES, WEIGHTS = "scores", "weights"
+FORMAT = "daebench weights 1"
+"""What a file of weights calls itself; another number would be read otherwise."""
+ABOUT = "daebench"
+"""The entry of a file's metadata under which the rest stands, as JSON."""
+COLOURS = {1: "gray", 3: "rgb"}
+
+
+class WeightsError(ValueError):
+    """Trained weights that are not there, can not be read, or belong to another network; the message says which."""
 
 
 def save_scores(scores: Scores, folder: Path) -> str:
@@ -36,25 +48,64 @@ def load_scores(folder: Path, path: str) -> NDArray[np.float32]:
     return found
 
 
+def about_weights(cell: TrialCell, architecture: Architecture) -> dict[str, str]:
+    """What stands in a file of weights beside them: all that a program needs which has the file alone."""
+    return {
+        "format": FORMAT,
+        "cell": json.dumps(cell.axes(), sort_keys=True),
+        "architecture": architecture.digest(),
+        "values": "0 is black, 1 is white",
+        "colour": COLOURS[architecture.input_shape[2]],
+        "layout": "channels last; kernels (h, w, in, out), of transposed convolutions (h, w, out, in)",
+    }
+
+
 def save_weights(weights: Mapping[str, Array], about: Mapping[str, str], folder: Path) -> str:
     """Weights by canonical name (:mod:`implementations.parameters`), with ``about`` as the file's metadata; the path
     below the run ``folder``."""
     from safetensors.numpy import save
 
     plain = {name: np.ascontiguousarray(value) for name, value in weights.items()}
-    return _save(folder, WEIGHTS, save(plain, metadata=dict(about)), "safetensors")
+    # One entry alone: safetensors writes several in no fixed order, and equal weights are to be equal files.
+    return _save(folder, WEIGHTS, save(plain, metadata={ABOUT: json.dumps(about, sort_keys=True)}), "safetensors")
 
 
 def load_weights(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """(weights by canonical name, what the file says about them).  ValueError or OSError where it can not be read."""
+    """(weights by canonical name, what the file says about them).  WeightsError where it can not be read."""
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        raise WeightsError(f"{path}: the file of trained weights is missing; bring it back, or train again")
     try:
         with safe_open(path, framework="numpy") as file:
             weights: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return weights, dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise ValueError(f"{path}: is no safetensors file: {error}") from None
+            about = json.loads((file.metadata() or {}).get(ABOUT, "{}"))
+            return weights, {str(name): str(value) for name, value in about.items()}
+    except (SafetensorError, OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path}: is no safetensors file, or a damaged one: {error}") from None
+
+
+def check_weights(path: Path, weights: Mapping[str, Array], about: Mapping[str, str], network: Architecture) -> None:
+    """WeightsError unless what was read from ``path`` are weights of ``network``."""
+    if about.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path}: format = {about.get('format')!r}, and this version of daebench reads {FORMAT!r}: use the version "
+            "that wrote the file, or train again"
+        )
+    if about.get("architecture") != network.digest():
+        raise WeightsError(
+            f"{path}: these are weights of another network than today's {network.name} (hash "
+            f"{about.get('architecture')}, not {network.digest()}): use the version of daebench that trained it, or "
+            "train again"
+        )
+    wanted = network.parameter_shapes()
+    for name in sorted(wanted.keys() | weights.keys()):
+        there = tuple(weights[name].shape) if name in weights else None
+        if there != wanted.get(name):
+            said = "is missing" if there is None else f"has shape {there}"
+            raise WeightsError(f"{path}: {name} {said}, and {network.name} needs {wanted.get(name, 'no such weights')}")
+        if not np.isfinite(weights[name]).all():
+            raise WeightsError(f"{path}: {name} holds values that are not finite: nothing can be computed with them")
 
 
 def _save(folder: Path, kind: str, data: bytes, suffix: str) -> str:

@@ -1,0 +1,185 @@
+"""What a run keeps beside its journal: scores and trained weights come back as they were, or with one message."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import fake_backend
+import numpy as np
+import pytest
+import trained_networks
+from safetensors.numpy import save_file
+
+from bench import kept, runner
+from bench.cells import TrialCell
+from bench.quality import Scores
+from bench.trained.found import RecordNotFound, find
+from implementations import parameters
+from results.loading import load_run
+
+
+def test_scores_come_back(tmp_path: Path) -> None:
+    values = np.linspace(10, 30, 7)
+    path = kept.save_scores(Scores(values, values / 40, values / 41, values * 0), tmp_path)
+    found = kept.load_scores(tmp_path, path)
+    assert found.dtype == np.float32
+    assert np.allclose(found, np.stack([values, values / 40], axis=1))
+    np.save(tmp_path / "other.npy", np.zeros((3, 5)))
+    with pytest.raises(ValueError, match=r"\(n, 2\) is needed, not \(3, 5\)"):
+        kept.load_scores(tmp_path, "other.npy")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_weights_come_back_with_what_loading_needs(tmp_path: Path, channels: int) -> None:
+    point = trained_networks.cell("conv", channels=channels)
+    network = point.make_architecture()
+    weights = parameters.generic(network, 1)
+    path = kept.save_weights(weights, kept.about_weights(point, network), tmp_path)
+    assert path == kept.save_weights(weights, kept.about_weights(point, network), tmp_path), "named by its content"
+    found, about = kept.load_weights(tmp_path / path)
+    assert found.keys() == weights.keys()
+    assert all(np.array_equal(found[name], value) for name, value in weights.items())
+    assert about["architecture"] == network.digest()
+    assert about["colour"] == {1: "gray", 3: "rgb"}[channels]
+    assert "1 is white" in about["values"]
+    assert TrialCell.from_axes(json.loads(about["cell"])) == point
+    kept.check_weights(tmp_path / path, found, about, network)
+
+
+def _missing(weights: Any, about: Any) -> None:
+    del weights["encoder.0.kernel"]
+
+
+def _reshaped(weights: Any, about: Any) -> None:
+    weights["encoder.0.bias"] = weights["encoder.0.bias"][:-1].copy()
+
+
+def _more(weights: Any, about: Any) -> None:
+    weights["encoder.9.bias"] = np.zeros(1, np.float32)
+
+
+def _infinite(weights: Any, about: Any) -> None:
+    weights["encoder.0.bias"][0] = np.inf
+
+
+def _other_network(weights: Any, about: Any) -> None:
+    about["architecture"] = "0" * 16
+
+
+def _other_format(weights: Any, about: Any) -> None:
+    about["format"] = "daebench weights 2"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_missing, ["encoder.0.kernel", "missing", "(3, 3, 1, 16)"]),
+        (_reshaped, ["encoder.0.bias", "(15,)", "(16,)"]),
+        (_more, ["encoder.9.bias", "no such weights"]),
+        (_infinite, ["encoder.0.bias", "not finite"]),
+        (_other_network, ["another network", "train again"]),
+        (_other_format, ["daebench weights 2", "daebench weights 1"]),
+    ],
+)
+def test_weights_of_another_network_are_refused(tmp_path: Path, damage: Any, words: list[str]) -> None:
+    (record,) = trained_networks.make_run(tmp_path, trained_networks.cell("conv"))
+    path = tmp_path / record["weights"]
+    weights, about = kept.load_weights(path)
+    damage(weights, about)
+    save_file(weights, path, metadata={kept.ABOUT: json.dumps(about)})
+    with pytest.raises(kept.WeightsError) as error:
+        find(record["id"], [tmp_path])
+    assert [word for word in [str(path), *words] if word not in str(error.value)] == []
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04not a safetensors file", os.urandom(2000)])
+def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(kept.WeightsError, match="no safetensors file"):
+        kept.load_weights(path)
+    with pytest.raises(kept.WeightsError, match="missing"):
+        kept.load_weights(tmp_path / "nothing.safetensors")
+
+
+# -- by the id of a record -----------------------------------------------------------------------------------------
+
+
+def test_a_network_is_found_by_the_beginning_of_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here, published = Path("results/mine"), Path("results/published/theirs")
+    (record,) = trained_networks.make_run(here, trained_networks.cell("conv"))
+    (other,) = trained_networks.make_run(published, trained_networks.cell("dense"))
+    (tmp_path / "results" / "broken").mkdir()
+    (tmp_path / "results" / "broken" / "records.jsonl").write_text("no JSON\n{}\n")
+    found = find(record["id"][:8])
+    assert (found.folder, found.record["id"]) == (here, record["id"])
+    assert found.name == f"conv-{record['id'][:8]}"
+    assert found.cell == trained_networks.cell("conv")
+    assert find(other["id"]).cell.architecture == "dense"
+    with pytest.raises(RecordNotFound, match=f"trials with weights there: {record['id'][:16]}"):
+        find(other["id"], [here])
+
+
+def test_ids_that_say_too_little_or_name_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecordNotFound, match=r"no run in .*results; say with --run"):
+        find("abcd")
+    with pytest.raises(RecordNotFound, match="--run nowhere: there is no run"):
+        find("abcd", [Path("nowhere")])
+    folder = tmp_path / "run"
+    points = [trained_networks.cell("dense", seed=seed) for seed in range(3)]
+    records = trained_networks.make_run(folder, *points)
+    with pytest.raises(RecordNotFound, match="at least 4 characters"):
+        find(records[0]["id"][:3], [folder])
+    monkeypatch.setattr("bench.trained.found.LEAST", 0)
+    with pytest.raises(RecordNotFound, match="give more of its id"):
+        find("", [folder])
+
+
+def test_trials_without_weights_say_how_to_get_them(tmp_path: Path) -> None:
+    from results.journal import Journal
+
+    point = trained_networks.cell("conv")
+    failed = trained_networks.cell("conv", seed=1)
+    bare = trained_networks.record(point)
+    diverged = trained_networks.record(failed, status="diverged", reason="the loss is nan")
+    with Journal(tmp_path) as journal:
+        journal.append(bare)
+        journal.append({name: value for name, value in diverged.items() if name != "metrics"})
+    with pytest.raises(RecordNotFound, match="--set keep_weights=true"):
+        find(bare["id"], [tmp_path])
+    with pytest.raises(RecordNotFound, match="ended as diverged: the loss is nan"):
+        find(diverged["id"], [tmp_path])
+    with pytest.raises(RecordNotFound, match="no trial there has kept its weights"):
+        find("ffffffff", [tmp_path])
+
+
+def test_a_run_keeps_what_it_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through worker, journal and file: the network computes the scores that stand in its record."""
+    from bench import quality
+    from bench.plan import Plan, certificate_for
+    from bench.trained.compute import Computer
+    from bench.trial import corrupted, load_clean
+
+    for name, value in fake_backend.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAEBENCH_CACHE", str(tmp_path / "cache"))
+    point = trained_networks.cell(
+        "dense", backend="fake", latent=4, train=64, test=12, epochs=2, track="idiomatic", batch_size=32
+    )
+    plan = Plan("test", "", {}, (certificate_for(point),), (point,), (), ())
+    assert runner.run(plan, tmp_path / "run", runner.Options(progress=False, jobs=1)).counts == {"ok": 2}
+    (record,) = load_run(tmp_path / "run").of("trial")
+    found = find(record["id"], [tmp_path / "run"])
+    clean = load_clean(point)
+    noisy = corrupted(point, clean)
+    denoised = Computer(found, "reference", 1).denoiser(found.architecture)(noisy.test)
+    again = quality.score(denoised.astype(np.float32), clean.test)
+    assert again.psnr.mean() == pytest.approx(record["metrics"]["psnr"], abs=1e-4)
+    kept_scores = kept.load_scores(tmp_path / "run", record["scores"])
+    assert np.allclose(kept_scores[:, 0], again.psnr, atol=1e-3)
