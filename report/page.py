@@ -17,6 +17,7 @@ from report.sentences import Analysis, Finding, analyse, findings, lead_sentence
 from report.speed import Workload
 from report.tables import Table
 from report.tradeoff import frontier, panels
+from report.yardstick_views import worth_charts, worth_table
 from results.loading import Run
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -49,6 +50,8 @@ class Page:
     seeds: int = 0
     uncertain: str = ""
     agreement: Table | None = None
+    worth: Table | None = None
+    worth_charts: list[Chart] = field(default_factory=list)
     frontier: tuple[Chart, Table, str, bool] | None = None
     curves: list[tuple[Chart, Chart]] = field(default_factory=list)
     curves_measured: bool = False
@@ -71,7 +74,7 @@ class Page:
         """All charts, in the order of the page."""
         found = [chart for section in self.reproductions for chart in section.charts]
         found += [chart for _, chart, _ in self.speed] + self.batches + [chart for chart, _ in self.cold]
-        found += [chart for chart, _, _ in self.starts] + self.quality
+        found += [chart for chart, _, _ in self.starts] + self.quality + self.worth_charts
         found += [self.frontier[0]] if self.frontier else []
         return found + [chart for pair in self.curves for chart in pair]
 
@@ -99,6 +102,8 @@ def make_page(run: Run) -> Page:
     page.reproduction_notes = analysis.reproduced.notes
     _speed(page, analysis)
     _quality(page, analysis)
+    page.worth = _filled(worth_table(analysis.worths))
+    page.worth_charts = worth_charts(analysis.worths)
     _tradeoff(page, analysis)
     _proof(page, analysis)
     page.environments = [facts.environment_table(key, value) for key, value in facts.environments(run).items()]

@@ -12,6 +12,7 @@ from typing import Any
 from report import text
 from report.naming import CONFIGURATION, backend_key, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes, who, who_axes
+from report.yardsticks import Yardsticks, beside
 from results.loading import Run
 from results.schema import Record
 
@@ -53,10 +54,11 @@ def groups(run: Run) -> list[Group]:
         cell = record["cell"]
         key = (*(cell[name] for name in CONFIGURATION), cell["seed"], *(cell.get(name) for name in axes))
         found[key].append(record)
+    yardsticks = Yardsticks(run)
     made = []
     for group in _choose(list(found.values())):
         cell = group[0]["cell"]
-        strips = _strips(run, group, differing)
+        strips = _strips(run, group, differing, yardsticks)
         if strips:
             extra = describe(cell, label_axes)
             title = f"{cell['corruption']}{', ' + extra if extra else ''} · {configuration_label(cell)}"
@@ -91,16 +93,23 @@ def _merit(group: Sequence[Record]) -> tuple[int, float, int]:
     return (backends, psnr, -int(group[0]["cell"]["seed"]))
 
 
-def _strips(run: Run, group: Sequence[Record], differing: Sequence[str]) -> tuple[Strip, ...]:
+def _strips(run: Run, group: Sequence[Record], differing: Sequence[str], yardsticks: Yardsticks) -> tuple[Strip, ...]:
     first = group[0]
     noisy = f"{text.fixed(first['metrics']['psnr_noisy'])} dB"
     wanted = [("clean", "", first["pictures"]["clean"]), ("noisy", noisy, first["pictures"]["noisy"])]
-    for record in group:
-        metrics = record["metrics"]
-        note = f"{text.fixed(metrics['psnr'])} dB ({text.signed(metrics['psnr_gain'])})"
-        wanted.append((who(record["cell"], differing), note, record["pictures"]["denoised"]))
+    wanted += [
+        (label, _note(record), record["pictures"]["denoised"])
+        for label, record in beside(yardsticks, first)
+        if "denoised" in record.get("pictures", {})
+    ]
+    wanted += [(who(record["cell"], differing), _note(record), record["pictures"]["denoised"]) for record in group]
     strips = (strip(run, label, note, path) for label, note, path in wanted)
     return tuple(found for found in strips if found is not None)
+
+
+def _note(record: Record) -> str:
+    metrics = record["metrics"]
+    return f"{text.fixed(metrics['psnr'])} dB ({text.signed(metrics['psnr_gain'])})"
 
 
 def strip(run: Run, label: str, note: str, path: str) -> Strip | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import reproduction, text
+from report import reproduction, text, yardsticks
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
 from report.quality import Quality, difference, quality
@@ -46,6 +46,7 @@ class Analysis:
     epoch: Epoch | None
     race: Race | None
     reproduced: reproduction.Found
+    worths: tuple[yardsticks.Worth, ...] = ()
 
 
 def analyse(run: Run) -> Analysis:
@@ -65,6 +66,7 @@ def analyse(run: Run) -> Analysis:
         epoch_of(run),
         race(run, loads, wrong),
         reproduction.found_in(run),
+        tuple(yardsticks.worths(run, wrong)),
     )
 
 
@@ -74,6 +76,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         *reproduction_findings(analysis.reproduced),
         *speed_findings(analysis.loads),
         *quality_findings(analysis.quality),
+        *_if_said("Worth", yardsticks.said(analysis.worths)),
         *reach_findings(analysis.race),
         *agreement_findings(analysis.quality),
         *track_findings(analysis.loads),
@@ -82,6 +85,10 @@ def findings(analysis: Analysis) -> list[Finding]:
         *certificate_findings(analysis.proof),
     ]
     return found or [Finding("Nothing", "No cell of this run has come to a figure; its records say why")]
+
+
+def _if_said(topic: str, said: tuple[str, str] | None) -> list[Finding]:
+    return [Finding(topic, *said)] if said else []
 
 
 def reproduction_findings(found: reproduction.Found) -> list[Finding]:

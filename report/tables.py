@@ -20,6 +20,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 AUDIT = "synchronisation"
 """The check of a certificate that is no comparison of numbers."""
+NO_BACKEND = "–"
+"""Who computes a yardstick: nobody that is compared."""
 STDERR_KEPT = 1500
 """Characters of a stderr that the report repeats; the record has more."""
 HEAT = ((247, 250, 253), (8, 81, 156))
@@ -266,8 +268,8 @@ def status_table(records: Iterable[Record]) -> Table:
         rows.append(
             [
                 Cell(record["kind"]),
-                Cell(f"{cell['backend']} {cell['track']}", kind="name"),
-                Cell(describe(cell, CONFIGURATION)),
+                Cell(_who(cell), kind="name"),
+                Cell(_network(cell)),
                 Cell(_point(cell)),
                 Cell(status.replace("_", " "), kind="good" if status == "ok" else "bad"),
                 Cell(_headline(record), kind="reason"),
@@ -288,7 +290,7 @@ def missing_table(run: Run) -> Table:
             groups.setdefault(key, []).append(record)
     rows = []
     for (kind, status, reason), records in sorted(groups.items()):
-        names = sorted({record["cell"]["backend"] for record in records}, key=backend_key)
+        names = sorted({record["cell"].get("backend", NO_BACKEND) for record in records}, key=backend_key)
         rows.append(
             [
                 Cell(kind),
@@ -305,8 +307,8 @@ def stale_table(records: Iterable[Record]) -> Table:
     rows = [
         [
             Cell(record["kind"]),
-            Cell(f"{record['cell']['backend']} {record['cell']['track']}", kind="name"),
-            Cell(describe(record["cell"], CONFIGURATION)),
+            Cell(_who(record["cell"]), kind="name"),
+            Cell(_network(record["cell"])),
             Cell(_point(record["cell"])),
             Cell(record["status"].replace("_", " ")),
             Cell(printable(record["started"])),
@@ -324,12 +326,25 @@ def errors(run: Run) -> list[tuple[str, str]]:
     for record in run.current:
         if record["status"] != "ok" and record.get("stderr"):
             cell = record["cell"]
-            title = f"{record['kind']}: {cell['backend']} {cell['track']}, {describe(cell, CONFIGURATION)}"
+            title = f"{record['kind']}: {_who(cell)}, {_network(cell)}"
             found.setdefault(printable(record["stderr"]).strip()[-STDERR_KEPT:], title)
     return [(title, body) for body, title in found.items() if body]
 
 
+def _who(cell: dict[str, Any]) -> str:
+    return f"{cell['backend']} {cell['track']}" if "backend" in cell else NO_BACKEND
+
+
+def _network(cell: dict[str, Any]) -> str:
+    """What it is about: a network, or for yardsticks a method and its rank."""
+    if "method" not in cell:
+        return describe(cell, CONFIGURATION)
+    return str(cell["method"]) if cell["rank"] is None else f"{cell['method']}, rank {cell['rank']}"
+
+
 def _point(cell: dict[str, Any]) -> str:
+    if "method" in cell:
+        return f"{cell['dataset']}, {cell['corruption']}, {describe(cell, ('seed',))}"
     if "corruption" in cell:
         return f"{cell['dataset']}, {cell['corruption']}, {describe(cell, ('epochs', 'seed'))}"
     return describe(cell, ("optimizer", "batch_size", "precision"))
@@ -339,7 +354,7 @@ def _headline(record: Record) -> str:
     if record["status"] != "ok":
         return printable(record["reason"])
     metrics = record.get("metrics", {})
-    if record["kind"] == "trial":
+    if record["kind"] in ("trial", "yardstick"):
         return f"{text.fixed(metrics['psnr'])} dB, {text.signed(metrics['psnr_gain'])} over the noisy input"
     if record["kind"] == "timing":
         return f"{text.significant(metrics[RATE])} images/s"

@@ -56,6 +56,8 @@ NOISY_PSNR = {
     "blur(0..2) + uniform(0.01..1.5)": 7.2,
 }
 BATCHES = (1, 32, 128, 1024)
+TEST = 512
+"""Test images of every trial."""
 FAILED_CERTIFICATE = ("keras[torch]", "tuned", "conv")
 UNCERTIFIED = ("keras[torch]", "tuned", "dense")
 
@@ -80,7 +82,10 @@ QUICK = Size()
 STANDARD = Size(corruptions=tuple(NOISY_PSNR), latents=(64, 32, 16, 8), seeds=(0, 1, 2), full=QUICK.backends)
 
 
-def make_run(folder: Path, size: Size = QUICK, kinds: Sequence[str] = ("certificate", "trial", "timing")) -> Path:
+ALL = ("certificate", "trial", "yardstick", "timing")
+
+
+def make_run(folder: Path, size: Size = QUICK, kinds: Sequence[str] = ALL) -> Path:
     """Write a run of ``kinds`` to ``folder`` and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     records: list[Record] = []
@@ -88,6 +93,8 @@ def make_run(folder: Path, size: Size = QUICK, kinds: Sequence[str] = ("certific
         records += certificates(size)
     if "trial" in kinds:
         records += trials(size, folder)
+    if "yardstick" in kinds:
+        records += yardsticks(size, folder)
     if "timing" in kinds:
         records += timings(size)
     write_run_file(folder, about(size, records))
@@ -262,7 +269,7 @@ def trials(size: Size, folder: Path) -> list[Record]:
     for backend, *point in _grid(size):
         architecture, corruption, latent, loss, seed = point
         axes = _trial_cell(backend, architecture, corruption, latent, loss, seed, size.epochs)
-        found.append(_scored(axes, folder if seed == 0 else None))
+        found.append(_scored(axes, folder))
     mishaps = [
         ("diverged", "the loss is not finite from step 14 of epoch 2 on", None),
         ("out_of_memory", "the worker needed more than 24.0 GB", "MemoryError"),
@@ -281,6 +288,34 @@ def trials(size: Size, folder: Path) -> list[Record]:
     stale["id"] = stale["id"].split("-")[0] + "-" + OLD_FINGERPRINT
     stale["metrics"]["psnr"] = 3.0
     return [stale, *found]
+
+
+def yardsticks(size: Size, folder: Path) -> list[Record]:
+    """Of the images of all trials: half a dB or less below the networks, or above those that are worst."""
+    found = []
+    for corruption, seed in itertools.product(size.corruptions, size.seeds):
+        noisy = NOISY_PSNR[corruption]
+        reached = {("identity", None): noisy, ("median", None): noisy + 1.5, ("nlm-tone", None): noisy + 3.0}
+        for rank in sorted(size.latents):
+            reached["linear", rank] = noisy + (20.5 - noisy) * 0.5 + 0.9 * float(np.log2(rank / 16))
+        for (method, rank), psnr in reached.items():
+            axes = {
+                "method": method, "rank": rank, "dataset": "glyphs", "train": 4096, "test": TEST, "height": 28,
+                "width": 28, "channels": 1, "corruption": corruption, "clip": True, "seed": seed,
+            }  # fmt: skip
+            metrics = _summary("psnr", psnr, noisy, 0.11, 2.1) | _summary("ssim", 0.035 * psnr, 0.02 * noisy, 0.01, 0.1)
+            found.append(
+                record(
+                    "yardstick",
+                    axes,
+                    metrics=metrics | {"calibration_seconds": 0.5},
+                    hashes=_noise_hashes(corruption, seed),
+                    calibration={"method": method, "parameters": {} if rank is None else {"rank": rank}},
+                    scores=_image_scores(folder, psnr, corruption, f"{method}{rank}{seed}"),
+                    pictures=_strips(folder, corruption, psnr, f"{method}{rank}"),
+                )
+            )
+    return found
 
 
 def timings(size: Size) -> list[Record]:
@@ -322,7 +357,7 @@ def _trial_cell(
         loss,
         dataset="glyphs",
         train=4096,
-        test=512,
+        test=TEST,
         corruption=corruption,
         clip=True,
         refresh=False,
@@ -331,7 +366,24 @@ def _trial_cell(
     )
 
 
-def _scored(axes: dict[str, Any], folder: Path | None) -> Record:
+def _noise_hashes(corruption: str, seed: int) -> dict[str, str]:
+    noisy = hashlib.sha256(f"{corruption}{seed}".encode()).hexdigest()
+    return {"data": "d" * 16, "noisy": noisy[:16], "noisy_test": noisy[16:32]}
+
+
+def _image_scores(folder: Path, psnr: float, corruption: str, who: str) -> str:
+    """Of every test image: what makes it hard is common to all who denoise it, a little is their own."""
+    common = _generator("images", corruption).normal(0, 1.4, TEST)
+    own = _generator("image", corruption, who).normal(0, 0.3, TEST)
+    values = psnr + (common - common.mean()) + (own - own.mean())
+    data = np.stack([values, 0.035 * values], axis=1).astype("<f4")
+    path = folder / "scores" / f"{hashlib.sha256(data.tobytes()).hexdigest()[:16]}.npy"
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, data, allow_pickle=False)
+    return f"scores/{path.name}"
+
+
+def _scored(axes: dict[str, Any], folder: Path) -> Record:
     backend, architecture, corruption = axes["backend"], axes["architecture"], axes["corruption"]
     latent, loss, epochs, seed = axes["latent"], axes["loss"], axes["epochs"], axes["seed"]
     noisy = NOISY_PSNR[corruption]
@@ -369,9 +421,10 @@ def _scored(axes: dict[str, Any], folder: Path | None) -> Record:
         "compression": 784 / latent,
         "psnr_capped": 0.0,
     }
-    pictures = {} if folder is None else _strips(folder, corruption, best, f"{backend}{architecture}{latent}{loss}")
-    rest = {"pictures": pictures} if pictures else {}
-    return record("trial", axes, metrics=metrics, curve=curve, hashes={"data": "d" * 16}, **rest)
+    pictures = {} if seed else _strips(folder, corruption, best, f"{backend}{architecture}{latent}{loss}")
+    rest: dict[str, Any] = {"pictures": pictures} if pictures else {}
+    rest["scores"] = _image_scores(folder, curve[-1]["psnr"], corruption, str(sorted(axes.items(), key=str)))
+    return record("trial", axes, metrics=metrics, curve=curve, hashes=_noise_hashes(corruption, seed), **rest)
 
 
 def _summary(name: str, value: float, noisy: float, half: float, spread: float) -> dict[str, float]:

@@ -284,7 +284,10 @@ def test_hostile_names_can_not_leave_a_chart(tmp_path: Path, folder: Path) -> No
     evil = "</script><script>alert(1)</script>"
 
     def rename(record: dict[str, Any]) -> dict[str, Any]:
-        record["cell"]["architecture"] = record["cell"]["architecture"].replace("dense", evil)
+        if "architecture" in record["cell"]:
+            record["cell"]["architecture"] = record["cell"]["architecture"].replace("dense", evil)
+        else:
+            record["cell"]["dataset"] = evil
         return record
 
     html = report.write_report([changed(folder, tmp_path / "evil", rename)]).read_text()
@@ -304,7 +307,7 @@ def test_embedded_scripts_can_not_end_early() -> None:
 
 def test_every_chart_has_a_still_picture_and_a_description(html: str, run: Run) -> None:
     charts = make_page(run).charts()
-    assert len(charts) == 15
+    assert len(charts) == 19
     assert len({chart.name for chart in charts}) == len(charts)
     for chart in charts:
         figure = html.split(f'id="chart-{chart.name}"')[1].split("</figure>")[0]
@@ -325,8 +328,10 @@ def test_colours_are_those_of_the_backends(run: Run) -> None:
 def test_pictures_stand_side_by_side(run: Run) -> None:
     groups = make_page(run).pictures
     assert len(groups) == 8  # two networks under four corruptions
-    assert [strip.label for strip in groups[0].strips] == ["clean", "noisy", *fake_run.QUICK.backends[:1], "keras[jax]",
-                                                           "keras[torch]", "torch"]  # fmt: skip
+    assert [strip.label for strip in groups[0].strips] == [
+        "clean", "noisy", "nlm-tone", "linear, rank 64", *fake_run.QUICK.backends[:1], "keras[jax]", "keras[torch]",
+        "torch",
+    ]  # fmt: skip
     for group in groups:
         assert group.strips[0].source == groups[0].strips[0].source
         assert all(strip.source.startswith("data:image/png;base64,") for strip in group.strips)

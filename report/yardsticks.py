@@ -1,0 +1,256 @@
+"""What the networks are worth: each against the best classical denoiser and the best linear one of its rank.
+
+Trials and yardsticks belong together where they saw the same noisy images, which the hashes in their records say; what
+they are called decides nothing.  Differences are taken image by image: all denoisers find the same images hard, so the
+mean of the differences is known far better than the means are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from report import text
+from report.naming import CONFIGURATION, TRAINING, configuration_label, describe, natural_key, varying
+from report.quality import condition_axes
+from results.loading import Run
+from results.schema import Record
+from results.scores import read_scores
+from results.statistics import Interval, mean_interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LINEAR, IDENTITY = "linear", "identity"
+MOST_NAMES = 2
+"""Of best classical denoisers in a sentence."""
+BETTER, WORSE, EQUAL, UNKNOWN = "better", "worse", "no measurable difference", "no interval"
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A yardstick beside a network.  ``gain``: PSNR of the network minus its own, paired by image, dB."""
+
+    name: str
+    psnr: float
+    gain: Interval
+
+    @property
+    def verdict(self) -> str:
+        if not self.gain.known:
+            return UNKNOWN
+        return BETTER if self.gain.low > 0 else WORSE if self.gain.high < 0 else EQUAL
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A network under one corruption, mean over backends and seeds; dB.  ``images``: what its images are called, and
+    ``rank``: the one that the linear optimum must have to be a fair rival."""
+
+    data: str
+    corruption: str
+    trained: str
+    """What its training had that not all had: "5 epochs"."""
+    cell: dict[str, Any]
+    rank: int
+    seeds: int
+    noisy: float
+    psnr: float
+    classical: Rival | None
+    linear: Rival | None
+
+    @property
+    def label(self) -> str:
+        """ "dense (latent 64, MSE) on mnist, gaussian(0.4)"."""
+        return f"{configuration_label(self.cell)} on {self.images}"
+
+    @property
+    def images(self) -> str:
+        return f"{self.data}, {self.corruption}"
+
+
+class Yardsticks:
+    """The scored yardsticks of a run, to be found by the images of a trial."""
+
+    def __init__(self, run: Run) -> None:
+        self._found: dict[Hashable, dict[tuple[str, int | None], Record]] = defaultdict(dict)
+        for record in run.of("yardstick", "ok"):
+            for key in _keys(record):
+                self._found[key].setdefault((record["cell"]["method"], record["cell"]["rank"]), record)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def of(self, trial: Record) -> dict[tuple[str, int | None], Record]:
+        """By method and rank: those that were scored on the very images of ``trial``."""
+        return next((self._found[key] for key in _keys(trial) if key in self._found), {})
+
+
+def _keys(record: Record) -> list[Hashable]:
+    """Where two records have one of these in common, they are about the same images.  The second one is for training
+    sets that stand several times: their noise is more, that of the test images the same."""
+    cell, hashes = record["cell"], record.get("hashes", {})
+    about = (cell["dataset"], cell["corruption"])
+    keys: list[Hashable] = []
+    if "noisy" in hashes:
+        keys.append((*about, hashes["noisy"]))
+    if "noisy_test" in hashes and "data" in hashes:
+        keys.append((*about, hashes["data"], hashes["noisy_test"]))
+    return keys
+
+
+def rank_of(cell: dict[str, Any]) -> int:
+    """The rank of the linear optimum that has as many numbers as the network's code; all of them if it has none."""
+    values = int(cell["height"] * cell["width"] * cell["channels"])
+    return min(int(cell["latent"] or values), values)
+
+
+def classical_of(found: Iterable[tuple[str, int | None]]) -> list[tuple[str, int | None]]:
+    """Those that are denoisers of their own: neither the linear optimum nor the identity."""
+    return [key for key in found if key[0] not in (LINEAR, IDENTITY)]
+
+
+def beside(yardsticks: Yardsticks, trial: Record) -> list[tuple[str, Record]]:
+    """(label, record) of the best classical denoiser and the linear optimum of the rank of ``trial``'s network, as far
+    as there are such."""
+    found = yardsticks.of(trial)
+    best = max(classical_of(found), key=lambda key: found[key]["metrics"]["psnr"], default=None)
+    linear = (LINEAR, rank_of(trial["cell"]))
+    shown = [(best[0], found[best])] if best else []
+    return shown + ([(f"linear, rank {linear[1]}", found[linear])] if linear in found else [])
+
+
+def worths(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Worth]:
+    """Every network under every corruption that has yardsticks; trials whose id is in ``distrusted`` are left out."""
+    yardsticks = Yardsticks(run)
+    if not yardsticks:
+        return []
+    trials = [record for record in run.of("trial", "ok") if record["id"] not in distrusted]
+    pairs = [(trial, found) for trial in trials if (found := yardsticks.of(trial))]
+    if not pairs:
+        return []
+    cells = [trial["cell"] for trial, _ in pairs]
+    trained = varying(cells, TRAINING)
+    axes = sorted({name for cell in cells for name in condition_axes(cell)} - set(trained))
+    told = varying(cells, [name for name in axes if name not in ("dataset", "corruption")])
+    groups: dict[tuple[Any, ...], list[tuple[Record, dict[Any, Record]]]] = defaultdict(list)
+    for trial, found in pairs:
+        cell = trial["cell"]
+        groups[tuple(cell.get(name) for name in (*axes, *CONFIGURATION, *trained))].append((trial, found))
+    scores = _Scores(run)
+    made = []
+    for group in groups.values():
+        cell = group[0][0]["cell"]
+        corruption = ", ".join(filter(None, [cell["corruption"], describe(cell, told)]))
+        rank = rank_of(cell)
+        shared = [key for key in group[0][1] if all(key in found for _, found in group)]
+        best = max(
+            classical_of(shared), key=lambda key: _mean([f[key]["metrics"]["psnr"] for _, f in group]), default=None
+        )
+        linear = (LINEAR, rank) if (LINEAR, rank) in shared else None
+        made.append(
+            Worth(
+                data=cell["dataset"],
+                corruption=corruption,
+                trained=describe(cell, trained),
+                cell=cell,
+                rank=rank,
+                seeds=len({trial["cell"]["seed"] for trial, _ in group}),
+                noisy=_mean([trial["metrics"]["psnr_noisy"] for trial, _ in group]),
+                psnr=_mean([trial["metrics"]["psnr"] for trial, _ in group]),
+                classical=scores.rival(group, best) if best else None,
+                linear=scores.rival(group, linear) if linear else None,
+            )
+        )
+    return sorted(made, key=_order)
+
+
+def _order(worth: Worth) -> tuple[Any, ...]:
+    names = (worth.data, worth.corruption, *(worth.cell[name] for name in CONFIGURATION), worth.trained)
+    return tuple(natural_key(name) for name in names)
+
+
+class _Scores:
+    """PSNR by image, read once for each file."""
+
+    def __init__(self, run: Run) -> None:
+        self._folders = run.folders or (run.folder,)
+        self._read: dict[str, NDArray[np.float64] | None] = {}
+
+    def psnr(self, record: Record) -> NDArray[np.float64] | None:
+        """Float64 (n,), dB; None where the record has no scores or the file is not there."""
+        path = record.get("scores")
+        if path is None:
+            return None
+        if path not in self._read:
+            found = read_scores(self._folders, path)
+            self._read[path] = None if found is None else found[:, 0]
+        return self._read[path]
+
+    def rival(self, group: Sequence[tuple[Record, dict[Any, Record]]], key: tuple[str, int | None]) -> Rival:
+        """The yardstick ``key`` beside the trials of ``group``: their mean difference, and its interval over images."""
+        psnr = _mean([found[key]["metrics"]["psnr"] for _, found in group])
+        name = key[0] if key[1] is None else f"{key[0]}, rank {key[1]}"
+        differences = []
+        for trial, found in group:
+            a, b = self.psnr(trial), self.psnr(found[key])
+            if a is None or b is None or len(a) != len(b):
+                gain = _mean([trial["metrics"]["psnr"] for trial, _ in group]) - psnr
+                return Rival(name, psnr, Interval(gain, math.nan, math.nan))
+            differences.append(a - b)
+        if len({len(one) for one in differences}) > 1:
+            gain = _mean([float(one.mean()) for one in differences])
+            return Rival(name, psnr, Interval(gain, math.nan, math.nan))
+        return Rival(name, psnr, mean_interval(sum(differences) / len(differences)))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+# -- in words ------------------------------------------------------------------------------------------------------
+
+
+def said(found: Sequence[Worth]) -> tuple[str, str] | None:
+    """(headline, detail): whether networks beat the best linear denoiser of their rank, and the best classical one."""
+    linear = [(one, one.linear) for one in found if one.linear]
+    classical = [(one, one.classical) for one in found if one.classical]
+    if not linear:
+        return None
+    rank = "the best linear denoiser of its rank"
+    if len(linear) == 1:
+        ((one, rival),) = linear
+        verb = {
+            BETTER: f"{one.label} beats {rank}, by",
+            EQUAL: f"{one.label} shows no measurable difference from {rank}:",
+            WORSE: f"{one.label} does not beat {rank}:",
+            UNKNOWN: f"{one.label} beside {rank}:",
+        }[rival.verdict]
+        headline, parts = f"{verb} {text.decibels(rival.gain)}", []
+    else:
+        counts = [(verdict, sum(rival.verdict == verdict for _, rival in linear)) for verdict in _SAID]
+        (_, better), *rest = counts
+        headline = f"In {better} of {len(linear)} cases, a network beats {rank}"
+        headline += "".join(f", in {count} {_SAID[verdict]}" for verdict, count in rest if count)
+        parts = [f"leads of {_ends(linear)}"]
+    if classical:
+        beaten = sum(rival.verdict == BETTER for _, rival in classical)
+        names = list(dict.fromkeys(rival.name for _, rival in classical))
+        best = f"the best classical denoiser ({text.listing(names) if len(names) <= MOST_NAMES else 'of many'})"
+        parts.append(f"{best} is beaten in {beaten} of {len(classical)}, leads of {_ends(classical)}")
+    return headline, "; ".join(parts)
+
+
+_SAID = {BETTER: "", WORSE: "it is worse", EQUAL: "there is no measurable difference", UNKNOWN: "no interval is known"}
+"""Of cases; the first goes without saying."""
+
+
+def _ends(pairs: Sequence[tuple[Worth, Rival]]) -> str:
+    """ "+0.51 dB [..] (which) to +3.20 dB [..] (which)"."""
+    ordered = sorted(pairs, key=lambda pair: pair[1].gain.value)
+    ends = [f"{text.decibels(rival.gain)} ({one.label})" for one, rival in (ordered[0], ordered[-1])]
+    return " to ".join(dict.fromkeys(ends))
