@@ -8,6 +8,8 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # Only this file says that an installation went through to its end.
 STAMP  := $(VENV)/.installed
 TESTS  ?=
+# Test processes side by side; each starts up to two of its own.  `make test TEST_JOBS=0`: in one process, as a debugger wants.
+TEST_JOBS ?= 2
 
 .PHONY: bench test slow lint format install help
 
@@ -15,7 +17,7 @@ bench: $(STAMP)  ## run the quick sweep and write its report
 	$(BIN)/daebench run quick
 
 test: $(STAMP)  ## run the tests (some of them: make test TESTS="-k corruption")
-	$(BIN)/python -m pytest --timeout=1500 -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --timeout=1500 -m "not slow" $(TESTS)
 
 slow: $(STAMP)  ## run the tests that need minutes: simulations in full, live comparisons, the workflow on a toy repository
 	$(BIN)/python -m pytest --timeout=1500 -m slow $(TESTS)

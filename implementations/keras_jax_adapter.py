@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from implementations import jax_device
 from implementations.adapter import Device, Setting
 from implementations.architecture import Architecture
 from implementations.keras_adapter import KerasAdapter
@@ -28,40 +29,20 @@ class KerasJax(KerasAdapter):
     packages = ("keras", "jax", "jaxlib")
     library = "jax"
 
+    sources = ("implementations.jax_device",)
+
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:
-        # JAX has no setting for the number of threads on CPU: it takes the cores that the process may use, which
-        # the harness limits before the import.
-        return super().environment(setting) | {
-            "JAX_PLATFORMS": "cpu" if setting.device == "cpu" else setting.device,
-            "JAX_ENABLE_X64": "true" if setting.precision == "float64" else "false",
-            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            # TF32 would be another arithmetic than the one that is certified.
-            "NVIDIA_TF32_OVERRIDE": "0",
-        }
+        return super().environment(setting) | jax_device.environment(setting)
 
     def configure_engine(self, setting: Setting) -> None:
-        import jax
-
-        jax.config.update("jax_enable_x64", setting.precision == "float64")
+        jax_device.configure(setting)
 
     def availability(self, device: Device) -> str | None:
-        import jax
-
-        try:
-            found = jax.devices("gpu" if device == "cuda" else device)
-        except RuntimeError as error:
-            return f"jax {jax.__version__} has no {device} device: {str(error).splitlines()[0]}"
-        return None if found else f"jax {jax.__version__} has no {device} device"
+        return jax_device.why_unavailable(device)
 
     def engine_versions(self) -> dict[str, str]:
-        import jax
-        import jaxlib
-
-        facts = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
-        if self.setting.device == "cuda":
-            facts["device"] = jax.devices()[0].device_kind
-        return facts
+        return jax_device.versions(self.setting)
 
     def build_tuned(self, architecture: Architecture) -> None:
         import jax
@@ -182,32 +163,10 @@ class KerasJax(KerasAdapter):
         return np.array(output), float(loss), [np.array(gradient) for gradient in gradients]
 
     def synchronize(self) -> None:
-        import jax
-
-        # A GPU works in order: what comes last has waited for all before it.  A CPU may not, so the new state is
-        # waited for by name.
-        jax.block_until_ready(getattr(self, "_state", None))
-        jax.block_until_ready(jax.device_put(np.zeros(()), jax.devices()[0]) + 0)
+        jax_device.synchronize(getattr(self, "_state", None))
 
     def peak_device_memory(self) -> int | None:
-        import jax
-
-        if self.setting.device == "cpu":
-            return None
-        statistics = jax.devices()[0].memory_stats() or {}
-        return int(statistics["peak_bytes_in_use"]) if "peak_bytes_in_use" in statistics else None
+        return jax_device.peak_memory(self.setting)
 
     def matrix_products(self, size: int) -> Callable[[int], None] | None:
-        import jax
-        import jax.numpy as jnp
-
-        source = np.random.default_rng(0)
-        one, other = (jnp.asarray(source.random((size, size)), self.setting.precision) for _ in range(2))
-        product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
-
-        def multiply(count: int) -> None:
-            for _ in range(count):
-                done = product(one, other)
-            jax.block_until_ready(done)
-
-        return multiply
+        return jax_device.matrix_products(self.setting, size)

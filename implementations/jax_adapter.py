@@ -1,0 +1,198 @@
+"""JAX without Keras: the network as pure functions (:mod:`implementations.jax_network`).
+
+idiomatic
+    What JAX's own tutorials show: a Python loop over batches of NumPy arrays, and one jitted step that differentiates
+    and updates.
+tuned
+    The data on the device and an epoch as one compiled program: a loop over gathered batches, the state donated.  On a
+    CPU convolutions are products of gathered windows there, since XLA's own use no library inside a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from implementations import jax_device
+from implementations.adapter import Adapter, Device, Gradients, Setting, Track
+from implementations.architecture import Architecture, is_trainable
+from implementations.parameters import Array, Weights
+from implementations.training import Training
+
+if TYPE_CHECKING:
+    import jax
+
+    from implementations.jax_network import Convolve
+
+    State = tuple[dict[str, jax.Array], dict[str, jax.Array], dict[str, jax.Array], dict[str, jax.Array]]
+
+
+class Jax(Adapter):
+    """The backend ``jax``."""
+
+    name = "jax"
+    packages = ("jax", "jaxlib")
+    library = "jax"
+    sources = ("implementations.jax_network", "implementations.jax_device")
+
+    @classmethod
+    def environment(cls, setting: Setting) -> dict[str, str]:
+        return super().environment(setting) | jax_device.environment(setting)
+
+    def configure(self, setting: Setting) -> None:
+        jax_device.configure(setting)
+        self.setting = setting
+
+    def availability(self, device: Device) -> str | None:
+        return jax_device.why_unavailable(device)
+
+    def versions(self) -> dict[str, str]:
+        return jax_device.versions(self.setting)
+
+    # -- one network ---------------------------------------------------------------------------------------------
+
+    def build(self, architecture: Architecture, training: Training, track: Track) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        from implementations import jax_network as network
+
+        architecture.check_loss(training.loss)
+        self.architecture, self.training, self.track = architecture, training, track
+        optimizer, size, linear = training.optimizer, training.batch_size, architecture.is_linear
+        convolve = self._convolve()
+
+        def loss_of(trainable: Any, fixed: Any, noisy: Any, clean: Any) -> Any:
+            output, moved = network.apply(architecture, {**trainable, **fixed}, noisy, training=True, convolve=convolve)
+            return network.mean_loss(training.loss, output, clean, linear=linear), (moved, output)
+
+        differentiate = jax.value_and_grad(loss_of, has_aux=True)
+
+        def step(state: Any, noisy: Any, clean: Any, scale: Any) -> Any:
+            trainable, fixed, first, second = state
+            (value, (moved, _)), gradients = differentiate(trainable, fixed, noisy, clean)
+            new = {
+                name: network.update(optimizer, weight, gradients[name], first[name], second[name], scale)
+                for name, weight in trainable.items()
+            }
+            parts = tuple({name: parts[index] for name, parts in new.items()} for index in range(3))
+            return (parts[0], {**fixed, **moved}, parts[1], parts[2]), value
+
+        def epoch(state: Any, noisy: Any, clean: Any, order: Any, scales: Any, batches: Any) -> Any:
+            def body(index: Any, carry: Any) -> Any:
+                state, total = carry
+                rows = jax.lax.dynamic_slice_in_dim(order, index * size, size)
+                state, value = step(state, noisy[rows], clean[rows], scales[index])
+                return state, total + value
+
+            return jax.lax.fori_loop(0, batches, body, (state, jnp.zeros((), noisy.dtype)))
+
+        def forward(trainable: Any, fixed: Any, noisy: Any) -> Any:
+            output, _ = network.apply(architecture, {**trainable, **fixed}, noisy, training=False, convolve=convolve)
+            return output if linear else jax.nn.sigmoid(output)
+
+        def code(trainable: Any, fixed: Any, images: Any) -> Any:
+            return network.encode(architecture, {**trainable, **fixed}, images, convolve=convolve)
+
+        self._differentiate = jax.jit(differentiate)
+        self._step = jax.jit(step, donate_argnums=0)
+        self._epoch = jax.jit(epoch, donate_argnums=0)
+        self._forward, self._code = jax.jit(forward), jax.jit(code)
+
+    def _convolve(self) -> Convolve:
+        return "products" if self.setting.device == "cpu" and self.track == "tuned" else "library"
+
+    def load_weights(self, weights: Weights) -> None:
+        import jax.numpy as jnp
+
+        from implementations import jax_network as network
+
+        # Copies, because the compiled programs consume the state that they are given.
+        here = {name: jnp.array(value, self.setting.precision) for name, value in weights.items()}
+        trainable = {name: value for name, value in here.items() if is_trainable(name)}
+        fixed = {name: value for name, value in here.items() if not is_trainable(name)}
+        self._state: State = (trainable, fixed, *network.start(trainable))
+        self._steps = 0
+
+    def weights(self) -> Weights:
+        known = {**self._state[0], **self._state[1]}
+        return {name: np.array(known[name]) for name in self.architecture.parameter_shapes()}
+
+    def parameter_counts(self) -> tuple[int, int]:
+        trainable, fixed = (sum(value.size for value in part.values()) for part in self._state[:2])
+        return trainable + fixed, trainable
+
+    def stage(self, noisy: Array, clean: Array) -> None:
+        import jax
+
+        self._arrays = noisy, clean
+        if self.track == "tuned":
+            self._tensors = tuple(jax.device_put(part) for part in self._arrays)
+
+    def train_epoch(self, order: NDArray[np.int64]) -> float:
+        from implementations import jax_network as network
+
+        size = self.training.batch_size
+        steps = -(-len(order) // size)
+        scales = network.scales(self.training.optimizer, self._steps, steps).astype(self.setting.precision)
+        self._steps += steps
+        whole = len(order) // size * size if self.track == "tuned" else 0
+        total = 0.0
+        if whole:
+            total += self._whole_batches(order[:whole].astype(np.int32), scales[: whole // size]) * size
+        values = []
+        for index, start in enumerate(range(whole, len(order), size), whole // size):
+            rows = order[start : start + size]
+            noisy, clean = (part[rows] for part in self._arrays)
+            self._state, value = self._step(self._state, noisy, clean, scales[index])
+            values.append((value, len(rows)))
+        return (total + sum(float(value) * count for value, count in values)) / len(order)
+
+    def _whole_batches(self, order: NDArray[np.int32], scales: Array) -> float:
+        """Train on full batches in one program; the sum of their losses."""
+        batches = len(scales)
+        # Padded to a power of two, so that epochs of other lengths do not compile anew.
+        room = 1 << (batches - 1).bit_length()
+        padded = np.zeros(room * self.training.batch_size, np.int32)
+        padded[: len(order)] = order
+        steps = np.zeros(room, scales.dtype)
+        steps[:batches] = scales
+        self._state, total = self._epoch(self._state, *self._tensors, padded, steps, batches)
+        return float(total)
+
+    def _batches(self, function: Any, images: Array) -> Array:
+        """A smaller last batch is filled up: another size would be compiled anew."""
+        size, outputs = self.training.batch_size, []
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            missing = (size - len(batch)) * (start > 0)
+            if missing:
+                batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
+            outputs.append(function(*self._state[:2], batch)[: size - missing])
+        return np.concatenate([np.asarray(output) for output in outputs])
+
+    def reconstruct(self, noisy: Array) -> Array:
+        return self._batches(self._forward, noisy)
+
+    def encode(self, images: Array) -> Array:
+        self.architecture.check_code()
+        return self._batches(self._code, images)
+
+    def gradients(self, noisy: Array, clean: Array) -> Gradients:
+        import jax
+
+        (loss, (_, output)), gradients = self._differentiate(*self._state[:2], noisy, clean)
+        images = output if self.architecture.is_linear else jax.nn.sigmoid(output)
+        return Gradients(np.array(images), float(loss), {name: np.array(g) for name, g in gradients.items()})
+
+    def synchronize(self) -> None:
+        jax_device.synchronize(getattr(self, "_state", None))
+
+    def peak_device_memory(self) -> int | None:
+        return jax_device.peak_memory(self.setting)
+
+    def matrix_products(self, size: int) -> Callable[[int], None] | None:
+        return jax_device.matrix_products(self.setting, size)

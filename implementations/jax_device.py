@@ -1,0 +1,93 @@
+"""JAX as an engine: what the backends ``jax`` and ``keras[jax]`` share.  Imports jax inside its functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from implementations.adapter import Device, Setting
+
+
+def environment(setting: Setting) -> dict[str, str]:
+    """What the process needs before jax is imported.
+
+    JAX has no setting for the number of threads on a CPU: it takes the cores that the process may use, which the
+    harness limits.
+    """
+    return {
+        "JAX_PLATFORMS": "cpu" if setting.device == "cpu" else setting.device,
+        "JAX_ENABLE_X64": "true" if setting.precision == "float64" else "false",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        # TF32 would be another arithmetic than the one that is certified.
+        "NVIDIA_TF32_OVERRIDE": "0",
+    }
+
+
+def configure(setting: Setting) -> None:
+    """Fix the precision."""
+    import jax
+
+    jax.config.update("jax_enable_x64", setting.precision == "float64")
+
+
+def why_unavailable(device: Device) -> str | None:
+    """Why jax can not use ``device`` here, or None."""
+    import jax
+
+    try:
+        found = jax.devices("gpu" if device == "cuda" else device)
+    except RuntimeError as error:
+        return f"jax {jax.__version__} has no {device} device: {str(error).splitlines()[0]}"
+    return None if found else f"jax {jax.__version__} has no {device} device"
+
+
+def versions(setting: Setting) -> dict[str, str]:
+    """jax and jaxlib, and on a GPU its name."""
+    import jax
+    import jaxlib
+
+    facts = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+    if setting.device == "cuda":
+        facts["device"] = jax.devices()[0].device_kind
+    return facts
+
+
+def synchronize(state: Any) -> None:
+    """Wait for the device, and for ``state`` (arrays in any structure).
+
+    A GPU works in order: what comes last has waited for all before it.  A CPU may not, so the state is waited for by
+    name.
+    """
+    import jax
+
+    jax.block_until_ready(state)
+    jax.block_until_ready(jax.device_put(np.zeros(()), jax.devices()[0]) + 0)
+
+
+def peak_memory(setting: Setting) -> int | None:
+    """Largest number of bytes held on the device, where jax can tell."""
+    import jax
+
+    if setting.device == "cpu":
+        return None
+    statistics = jax.devices()[0].memory_stats() or {}
+    return int(statistics["peak_bytes_in_use"]) if "peak_bytes_in_use" in statistics else None
+
+
+def matrix_products(setting: Setting, size: int) -> Callable[[int], None]:
+    """See :meth:`implementations.adapter.Adapter.matrix_products`."""
+    import jax
+    import jax.numpy as jnp
+
+    source = np.random.default_rng(0)
+    one, other = (jnp.asarray(source.random((size, size)), setting.precision) for _ in range(2))
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
+
+    def multiply(count: int) -> None:
+        for _ in range(count):
+            done = product(one, other)
+        jax.block_until_ready(done)
+
+    return multiply
