@@ -16,6 +16,8 @@ CONFIGURATION = ("architecture", "latent", "loss")
 # How a network is trained belongs to its configuration too, not to the condition: a large one may be given fewer
 # epochs and is compared all the same.  Named only where a run has several.
 TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs")
+ASKED = ("cross_noise", "codes", "keep_weights")
+"""What was asked of a network after it was trained: no part of any condition."""
 _UNITS = {
     "height": "{} px high",
     "width": "{} px wide",

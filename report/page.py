@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from report import charts, facts, pictures, reproduction, tables, text, timing_charts, timing_tables
+from report import (
+    charts,
+    codes,
+    facts,
+    pictures,
+    reproduction,
+    robustness,
+    tables,
+    text,
+    timing_charts,
+    timing_tables,
+)
 from report.charts import Chart
 from report.sentences import Analysis, Finding, analyse, findings, lead_sentence
 from report.speed import Workload
@@ -52,6 +63,8 @@ class Page:
     agreement: Table | None = None
     worth: Table | None = None
     worth_charts: list[Chart] = field(default_factory=list)
+    robustness: robustness.View | None = None
+    codes: codes.View | None = None
     frontier: tuple[Chart, Table, str, bool] | None = None
     curves: list[tuple[Chart, Chart]] = field(default_factory=list)
     curves_measured: bool = False
@@ -75,6 +88,7 @@ class Page:
         found = [chart for section in self.reproductions for chart in section.charts]
         found += [chart for _, chart, _ in self.speed] + self.batches + [chart for chart, _ in self.cold]
         found += [chart for chart, _, _ in self.starts] + self.quality + self.worth_charts
+        found += (self.robustness.charts if self.robustness else []) + (self.codes.charts if self.codes else [])
         found += [self.frontier[0]] if self.frontier else []
         return found + [chart for pair in self.curves for chart in pair]
 
@@ -104,6 +118,7 @@ def make_page(run: Run) -> Page:
     _quality(page, analysis)
     page.worth = _filled(worth_table(analysis.worths))
     page.worth_charts = worth_charts(analysis.worths)
+    page.robustness, page.codes = robustness.view(analysis.matrices), codes.view(analysis.judged)
     _tradeoff(page, analysis)
     _proof(page, analysis)
     page.environments = [facts.environment_table(key, value) for key, value in facts.environments(run).items()]

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from report.naming import CONFIGURATION, TRAINING, WHO, backend_key, configuration_label, describe, natural_key, varying
+from report.naming import (
+    ASKED,
+    CONFIGURATION,
+    TRAINING,
+    WHO,
+    backend_key,
+    configuration_label,
+    describe,
+    natural_key,
+    varying,
+)
 from results.loading import Run
 from results.schema import Record
 from results.statistics import Interval, mean_interval
@@ -142,8 +152,8 @@ def who(cell: dict[str, Any], differing: Sequence[str]) -> str:
 
 
 def condition_axes(cell: dict[str, Any]) -> list[str]:
-    """All axes of a trial that are neither who computes it, nor the network, nor the seed."""
-    return sorted(name for name in cell if name not in (*WHO, *CONFIGURATION, "seed"))
+    """All axes of a trial that are neither who computes it, nor the network, nor the seed, nor what came after."""
+    return sorted(name for name in cell if name not in (*WHO, *CONFIGURATION, *ASKED, "seed"))
 
 
 def who_axes(trials: Sequence[Record]) -> tuple[str, ...]:
@@ -230,7 +240,7 @@ def _agreements(trials: Sequence[Record], differing: Sequence[str]) -> tuple[Agr
     table: dict[str, dict[tuple[Any, ...], float]] = defaultdict(dict)
     for record in trials:
         cell = record["cell"]
-        point = tuple(sorted((name, str(value)) for name, value in cell.items() if name not in WHO))
+        point = tuple(sorted((name, str(value)) for name, value in cell.items() if name not in (*WHO, *ASKED)))
         table[who(cell, differing)][point] = record["metrics"]["psnr"]
     found = []
     for a, b in combinations(sorted(table, key=backend_key), 2):

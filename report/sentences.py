@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import reproduction, text, yardsticks
+from report import codes, reproduction, robustness, text, yardsticks
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
 from report.quality import Quality, difference, quality
@@ -47,6 +47,8 @@ class Analysis:
     race: Race | None
     reproduced: reproduction.Found
     worths: tuple[yardsticks.Worth, ...] = ()
+    matrices: tuple[robustness.Matrix, ...] = ()
+    judged: tuple[codes.Judged, ...] = ()
 
 
 def analyse(run: Run) -> Analysis:
@@ -67,6 +69,8 @@ def analyse(run: Run) -> Analysis:
         race(run, loads, wrong),
         reproduction.found_in(run),
         tuple(yardsticks.worths(run, wrong)),
+        tuple(robustness.matrices(run, wrong)),
+        tuple(codes.judged(run, wrong)),
     )
 
 
@@ -77,6 +81,8 @@ def findings(analysis: Analysis) -> list[Finding]:
         *speed_findings(analysis.loads),
         *quality_findings(analysis.quality),
         *_if_said("Worth", yardsticks.said(analysis.worths)),
+        *_if_said("Robustness", robustness.said(analysis.matrices)),
+        *_if_said("Codes", codes.said(analysis.judged)),
         *reach_findings(analysis.race),
         *agreement_findings(analysis.quality),
         *track_findings(analysis.loads),

@@ -75,7 +75,7 @@ def quality_table(found: Quality) -> Table:
             note = f"±{text.fixed((interval.high - interval.low) / 2)}" if interval.known else ""
             tied = score is best or gap(best, score).includes(0.0)
             kind = "heat best" if tied and len(present) > 1 else "heat"
-            row.append(Cell(text.signed(score.gain), note, kind, _shade(score.gain, top)))
+            row.append(Cell(text.signed(score.gain), note, kind, shade(score.gain, top)))
         rows.append(row)
     columns = ["corruption", "noisy, dB", *(_header(found.configuration_axes, key) for key in found.configurations)]
     return Table(
@@ -104,7 +104,7 @@ def standings_table(found: Quality) -> Table:
         rows.append(
             [
                 Cell(str(architecture), describe(axes, found.configuration_axes[len(CONFIGURATION) :]), kind="name"),
-                Cell(f"{latent}"),
+                Cell("none" if latent is None else f"{latent}"),
                 Cell(LOSS_NAMES.get(loss, str(loss))),
                 Cell(*split(text.decibels(standing.gain))),
                 Cell(text.fixed(sum(known) / len(known), 3) if known else "–"),
@@ -372,7 +372,8 @@ def _scientific(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.1e}"
 
 
-def _shade(gain: float, top: float) -> str:
+def shade(gain: float, top: float) -> str:
+    """The colours of a cell with this gain, where ``top`` is the largest one."""
     if gain <= 0:
         red, green, blue = LOSS_OF_QUALITY
         return f"background:rgb({red},{green},{blue});color:#1d2430"
