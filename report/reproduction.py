@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ NAMES = {
     "compression": "image / code",
 }
 RATIO = "cpu_over_gpu"
+MACHINES = (RATIO, "epoch_seconds")
 WHOLE = 1000
 """Numbers from here on are counts, or might as well be."""
 
@@ -68,6 +70,7 @@ class Section:
     says: list[str]
     choices: list[str]
     ratio: list[str]
+    margin: str
     trained: list[Trained]
     psnr: Chart | None
     pictures: list[Group]
@@ -103,12 +106,13 @@ def sections(run: Run, found: Found) -> list[Section]:
     made = []
     number = 0
     for index, name in enumerate(names):
-        about = next(document.recipes[name] for _, document in found.documents if name in document.recipes)
+        first = next(document for _, document in found.documents if name in document.recipes)
+        about, about_margin = first.recipes[name], first.margin
         own = [
             (folder, one) for folder, document in found.documents for one in document.comparisons if one.recipe == name
         ]
         own = _with_ratios(own)
-        labels = _labels(own)
+        labels = _labels(own, full=True)
         trained = []
         for label, (_, one) in zip(labels, own, strict=True):
             trained.append(_trained(run, label, one, number))
@@ -122,9 +126,10 @@ def sections(run: Run, found: Found) -> list[Section]:
                 says=[printable(line) for line in about.says],
                 choices=[printable(line) for line in about.choices],
                 ratio=[line for _, one in own for line in _ratio_sentence(one)],
+                margin=f"{100 * about_margin:.2g} %",
                 trained=trained,
                 psnr=reproduction_charts.psnr_chart(
-                    printable(name), [(label, one) for label, (_, one) in zip(labels, own, strict=True)], index
+                    printable(name), [(label, one) for label, (_, one) in zip(_labels(own), own, strict=True)], index
                 ),
                 pictures=[
                     group for label, (_, one) in zip(labels, own, strict=True) if (group := _pictures(run, label, one))
@@ -149,25 +154,36 @@ def finding(found: Found) -> tuple[str, str] | None:
     if not comparisons:
         return None
     good, judged = verdict_counts(comparisons)
-    parts = []
+    parts: list[str] = []
+    told: dict[str, None] = {}
     pairs = list(zip(_labels([(folder, one) for folder, d in found.documents for one in d.comparisons], full=True),
                      comparisons, strict=True))  # fmt: skip
     for label, one in pairs:
         own_good, own = verdict_counts([one])
         differing = [part for metric in dict.fromkeys(row.metric for row in one.rows) if (part := _away(one, metric))]
         if differing:
-            known = next((f" ({row.known})" for row in one.rows if row.known), "")
-            known = printable(known)
-            parts.append(f"{label} differs by {text.listing(differing)}, {own_good} of {own} reproduced{known}")
-    whole = [label for label, one in pairs if (count := verdict_counts([one]))[1] and count[0] == count[1]]
+            reasons = dict.fromkeys(printable(row.known) for row in one.rows if row.known)
+            known = "".join(f" ({reason})" for reason in reasons if reason not in told)
+            told |= reasons
+            share = f", {own_good} of {own} reproduced" if len(pairs) > 1 else ""
+            parts.append(f"{label} differs by {text.listing(differing)}{share}{known}")
+    whole = [label for label, one in pairs if (said := _published(one)) and set(said) == {"reproduced"}]
     if whole:
-        parts.insert(0, f"in full: {', '.join(whole)}")
+        parts.append(f"in full: {text.listing(whole)}")
+    others = Counter(verdict for one in comparisons for verdict in _published(one) if verdict not in JUDGED)
+    if others:
+        parts.append(f"of the others, {text.listing([f'{number} {verdict}' for verdict, number in others.items()])}")
     if not judged:
-        headline = "No published figure can be judged: less was run than was published, or nothing was printed"
-        return headline, text.count(len(comparisons), "training", "trainings") + " compared"
-    return f"{good} of {text.count(judged, 'published figure')} {'is' if judged == 1 else 'are'} reproduced", "; ".join(
-        parts
-    )
+        return "No published figure can be judged by what was run", "; ".join(parts)
+    judgeable = " that can be judged" if others else ""
+    verb = "is" if judged == 1 else "are"
+    headline = f"{good} of {text.count(judged, 'published figure')}{judgeable} {verb} reproduced"
+    return headline, "; ".join(parts)
+
+
+def _published(one: Comparison) -> list[str]:
+    """Verdicts on what the source gives, but for seconds, which belong to a machine."""
+    return [row.verdict for row in one.rows if row.published is not None and row.metric not in MACHINES]
 
 
 def _away(one: Comparison, metric: str) -> str:
@@ -245,7 +261,7 @@ def _trained(run: Run, label: str, one: Comparison, number: int) -> Trained:
         over = f"over {text.count(stress.networks, 'seed')}" if stress.over == "seeds" else "over images"
         note = (
             f"Ever worse noise than in training: {stress.images} test images at every step of the published sweep, "
-            f"intervals {over}. The pictures show test image {stress.image}."
+            f"intervals {over}."
         )
     return Trained(
         title=_title(label, one),
@@ -295,17 +311,17 @@ def figure_table(label: str, one: Comparison) -> Table:
 
 
 def _verdict(row: Row) -> str:
-    if row.verdict == "differs":
-        return f"differs by {printable(row.why)}".replace("-", text.MINUS) if row.why else "differs"
-    if row.verdict == "not comparable":
-        return f"not comparable: {printable(row.why)}"
-    return f"{row.verdict} ({printable(row.why)})".replace("(-", f"({text.MINUS}") if row.why else row.verdict
+    why = printable(row.why)
+    if row.verdict not in JUDGED:
+        return f"{row.verdict}: {why}" if why else row.verdict
+    why = why.replace("-", text.MINUS).replace("%", " %")
+    return (f"differs by {why}" if row.verdict == "differs" else f"reproduced ({why})") if why else row.verdict
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= WHOLE else text.significant(value, 4)
+    return f"{value:,.0f}" if abs(value) >= WHOLE or value.is_integer() else text.significant(value, 4)
 
 
 def stress_table(label: str, steps: Sequence[StressStep]) -> Table:
@@ -382,7 +398,8 @@ def _pictures(run: Run, label: str, one: Comparison) -> Group | None:
 def _stress_pictures(run: Run, label: str, one: Comparison) -> Group | None:
     if one.stress is None or not one.stress.steps:
         return None
-    title = f"{label}: one image, ever worse ({'; '.join(printable(step.corruption) for step in one.stress.steps)})"
+    first, last = (reproduction_charts.step_name(one.stress.steps[index].levels) for index in (0, -1))
+    title = printable(f"{label}: test image {one.stress.image}, from {first} to {last}")
     return _group(run, title, one.stress.pictures, {})
 
 

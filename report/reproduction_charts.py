@@ -34,8 +34,9 @@ def loss_chart(label: str, one: Comparison, number: int) -> Chart | None:
         if row.metric in LOSSES and row.published is not None and row.epoch is not None and row.epoch <= one.epochs
     ]
     scale = alt.Scale(domain=list(LOSS_COLOURS), range=list(LOSS_COLOURS.values()))
-    colour = alt.Color("what:N", scale=scale, legend=alt.Legend(symbolType="stroke", symbolSize=400))
-    x, y = _epoch_axis(rows), alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False))
+    colour = alt.Color("what:N", scale=scale, legend=_legend())
+    domain = _domain([*(row["loss"] for row in rows), *(point["loss"] for point in points)])
+    x, y = _epoch_axis(rows), alt.Y("loss:Q", title="loss", scale=alt.Scale(domain=domain, nice=False))
     curves = _curve(rows, x, y, colour, "loss", ".4f")
     marks = (
         alt.Chart(alt.Data(values=points))
@@ -51,7 +52,8 @@ def loss_chart(label: str, one: Comparison, number: int) -> Chart | None:
     last = [row for row in rows if row["epoch"] == max(row["epoch"] or 0 for row in rows)]
     ends = "; ".join(f"{row['what']} {text.significant(float(row['loss'] or 0))}" for row in last)
     summary = f"Loss at the end: {ends}; {text.count(len(points), 'published point')}."
-    return Chart(f"repro-loss-{number}", f"{label}: loss by epoch", summary, spec_of(curves + marks, HEIGHT))
+    drawn = curves + marks if points else curves
+    return Chart(f"repro-loss-{number}", f"{label}: loss by epoch", summary, spec_of(drawn, HEIGHT))
 
 
 def psnr_chart(recipe: str, own: Sequence[tuple[str, Comparison]], number: int) -> Chart | None:
@@ -74,9 +76,9 @@ def psnr_chart(recipe: str, own: Sequence[tuple[str, Comparison]], number: int) 
     labels = list(dict.fromkeys(row["what"] for row in rows))
     colours = [VARIANT_COLOURS[index % len(VARIANT_COLOURS)] for index in range(len(labels))]
     scale = alt.Scale(domain=labels, range=colours)
-    legend = alt.Legend(symbolType="stroke", symbolSize=400) if len(labels) > 1 else None
-    colour = alt.Color("what:N", scale=scale, legend=legend)
-    x, y = _epoch_axis(rows), alt.Y("psnr:Q", title="PSNR, dB", scale=alt.Scale(zero=False))
+    colour = alt.Color("what:N", scale=scale, legend=_legend() if len(labels) > 1 else None)
+    domain = _domain([row["psnr"] for row in (*rows, *inputs)])
+    x, y = _epoch_axis(rows), alt.Y("psnr:Q", title="PSNR, dB", scale=alt.Scale(domain=domain, nice=False))
     curves = _curve(rows, x, y, colour, "psnr", ".2f")
     dashed = (
         alt.Chart(alt.Data(values=inputs))
@@ -89,7 +91,8 @@ def psnr_chart(recipe: str, own: Sequence[tuple[str, Comparison]], number: int) 
         before = [f" (input {row['psnr']:.2f})" for row in inputs if row["what"] == label][:1]
         ends.append(f"{label} {of_label[-1]['psnr']:.2f} dB{''.join(before)}")
     title = f"{recipe}: PSNR by epoch"
-    return Chart(f"repro-psnr-{number}", title, f"At the end: {'; '.join(ends)}.", spec_of(curves + dashed, HEIGHT))
+    drawn = curves + dashed if inputs else curves
+    return Chart(f"repro-psnr-{number}", title, f"At the end: {'; '.join(ends)}.", spec_of(drawn, HEIGHT))
 
 
 def noisy_psnr(one: Comparison) -> float | None:
@@ -141,9 +144,7 @@ def _stress_chart(
         scale=alt.Scale(domain=names, range=["#117733", GREY]),
         legend=alt.Legend(symbolType="stroke", symbolSize=400),
     )
-    dash = alt.StrokeDash(
-        "what:N", scale=alt.Scale(domain=names, range=[list(DASHES[0]), list(DASHES[1])]), legend=None
-    )
+    dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=names, range=[list(DASHES[0]), list(DASHES[1])]))
     tips = [alt.Tooltip("what:N", title="images"), alt.Tooltip("step:N", title="noise"),
             alt.Tooltip("value:Q", title=axis, format=".3f")]  # fmt: skip
     base = alt.Chart(alt.Data(values=rows))
@@ -167,6 +168,20 @@ def step_name(levels: Any) -> str:
     return ", ".join(f"{name} {level:g}" for name, level in levels.items())
 
 
+def _domain(values: Sequence[float | None]) -> list[float]:
+    """Where the curves are: two seeds make bands that would squeeze them, and are cut instead."""
+    known = [value for value in values if value is not None]
+    margin = 0.12 * (max(known) - min(known)) or 0.05 * abs(known[0]) or 1.0
+    return [min(known) - margin, max(known) + margin]
+
+
+def _legend() -> Any:
+    import altair as alt
+
+    # The bands would make the symbols as pale as they are.
+    return alt.Legend(symbolType="stroke", symbolSize=400, symbolOpacity=1)
+
+
 def _epoch_axis(rows: Sequence[dict[str, Any]]) -> Any:
     import altair as alt
 
@@ -183,9 +198,9 @@ def _curve(rows: Sequence[dict[str, Any]], x: Any, y: Any, colour: Any, name: st
     tips = [alt.Tooltip("what:N", title="curve"), alt.Tooltip("epoch:Q"), alt.Tooltip(f"{name}:Q", format=digits)]
     known = [row for row in rows if row["low"] is not None and row["high"] is not None]
     base = alt.Chart(alt.Data(values=list(rows)))
-    band = alt.Chart(alt.Data(values=known)).mark_area(opacity=0.18).encode(
+    band = alt.Chart(alt.Data(values=known)).mark_area(opacity=0.18, clip=True).encode(
         x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour
     )  # fmt: skip
     lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
     dots = base.mark_point(filled=True, size=22).encode(x=x, y=y, color=colour, tooltip=tips)
-    return band + lines + dots
+    return band + lines + dots if known else lines + dots

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from bench import cli, corruption, datasets, trial
 from bench.cells import TrialCell
 from bench.datasets import DataError, idx, images
 from bench.plan import Plan
-from bench.reproduce import compare, recipe, run
+from bench.reproduce import compare, recipe, run, stress
 from bench.reproduce.recipe import RecipeError
 from bench.sweep import SweepError, load_sweep
 from implementations.training import OptimizerError, canonical_optimizer, make_optimizer
@@ -258,6 +259,105 @@ def test_repeats_and_clean_validation_reach_the_training(tmp_path: Path) -> None
     verdicts = {(row.metric, row.published): row.verdict for row in found.rows}
     assert verdicts["compression", "6"] == "reproduced", "784 / 128 = 6.125, printed as 6"
     assert verdicts["epoch_seconds", "309"] == "not comparable", "seconds belong to a machine"
+
+
+# -- the stress sweep ----------------------------------------------------------------------------------------------
+
+STRESSED = ["reproduce", "blur-noise", "--backend", "fake", "--epochs", "1", "--fraction", "0.0003", "--track",
+            "idiomatic", "--json", "--jobs", "1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Filled by the first test that needs it: the small world belongs to single tests."""
+    return tmp_path_factory.mktemp("stressed") / "run"
+
+
+def reproduced(out: Path, capfd: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    capfd.readouterr()
+    assert cli.main([*STRESSED, *more, "--out", str(out)]) == 0
+    document: dict[str, Any] = json.loads(capfd.readouterr().out)
+    return document
+
+
+def test_trained_networks_meet_ever_worse_noise_and_are_not_trained_again(
+    stressed: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = reproduced(stressed, capfd, "--seeds", "2")
+    found = first["comparisons"][0]["stress"]
+    assert (found["images"], found["networks"], found["over"], found["missing"]) == (3, 2, "seeds", [])
+    assert [step["corruption"] for step in found["steps"]] == recipe.load("blur-noise").file.stress.corruptions  # type: ignore[union-attr]
+    assert [step["levels"] for step in found["steps"][:2]] == [{"blur": 0, "noise": 0}, {"blur": 0.5, "noise": 0.4}]
+    noisy = [step["psnr_noisy"] for step in found["steps"]]
+    assert noisy[0] == 100
+    assert noisy == sorted(noisy, reverse=True)
+    assert found["steps"][0]["psnr_gain"] == [None, None, None]
+    value, low, high = found["steps"][5]["psnr_gain"]
+    assert low < value < high
+    assert value == pytest.approx(found["steps"][5]["psnr"][0] - noisy[5])
+    assert sorted(found["pictures"]) == ["clean", "denoised", "noisy"]
+    assert all((stressed / path).is_file() for path in found["pictures"].values())
+
+    journal = (stressed / "records.jsonl").read_bytes()
+    report = stressed / "report.html"
+    assert not report.exists(), "--json prints, and nothing else"
+    command = [part for part in STRESSED if part != "--json"]
+    assert cli.main([*command, "--seeds", "2", "--out", str(stressed)]) == 0
+    assert "ever worse: 3 test images, interval over seeds" in capfd.readouterr().out
+    assert (stressed / "records.jsonl").read_bytes() == journal, "nothing was trained again"
+    assert json.loads((stressed / "reproduction.json").read_text(encoding="utf-8")) == first
+    assert 'id="reproductions"' in report.read_text(encoding="utf-8")
+    report.unlink()
+    assert cli.main(["report", str(stressed)]) == 0
+    assert "blur-noise: test image" in report.read_text(encoding="utf-8")
+
+
+def test_weights_that_are_gone_are_said_and_others_still_count(
+    stressed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    if not stressed.exists():
+        reproduced(stressed, capfd, "--seeds", "2")
+    shutil.copytree(stressed, out)
+    records = load_run(out).of("trial", "ok")
+    (out / records[0]["weights"]).unlink()
+    found = reproduced(out, capfd, "--seeds", "2")["comparisons"][0]["stress"]
+    assert (found["networks"], found["over"]) == (1, "images")
+    assert found["missing"] == [f"seed {records[0]['cell']['seed']}: {records[0]['weights']} is not in the run folder"]
+    (out / records[1]["weights"]).write_bytes(b"no weights")
+    found = reproduced(out, capfd, "--seeds", "2")["comparisons"][0]["stress"]
+    assert (found["networks"], found["over"], found["steps"]) == (0, None, [])
+    assert "is no safetensors file" in found["missing"][1]
+
+
+def test_a_run_of_before_weights_were_kept_is_not_trained_again(
+    stressed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    if not stressed.exists():
+        reproduced(stressed, capfd, "--seeds", "2")
+    shutil.copytree(stressed, out)
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+    for record in records:
+        if record["kind"] == "trial":
+            del record["weights"], record["cell"]["keep_weights"]
+            record["id"] = f"{TrialCell.from_axes(record['cell']).key()}-{record['fingerprint']}"
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (out / "records.jsonl").write_text(text, encoding="utf-8")
+    (found,) = reproduced(out, capfd, "--seeds", "2")["comparisons"]
+    assert (out / "records.jsonl").read_text(encoding="utf-8") == text
+    assert found["seeds"] == 2
+    assert found["stress"]["missing"] == [f"seed {seed}: its trained weights were not kept" for seed in (0, 1)]
+
+
+def test_an_image_has_the_noise_of_its_place_in_the_test_set() -> None:
+    """Those of the sample are images of the whole test set, not images 0, 1, 2 ... of a set of their own."""
+    test = np.linspace(0, 1, 300 * 144, dtype=np.float32).reshape(300, 12, 12, 1)
+    sample = stress._sample(test)
+    assert len(sample.clean) == stress.IMAGES == len(set(sample.indices.tolist()))
+    cell = TrialCell(backend="fake", track="idiomatic", architecture="dense", seed=3, clip=False)
+    whole = corruption.corrupt(test, "blur(1) + uniform(0.5)", seed=3, split="test", clip=False)
+    np.testing.assert_array_equal(stress._corrupted(sample, "blur(1) + uniform(0.5)", cell), whole[sample.indices])
 
 
 @pytest.mark.parametrize(
