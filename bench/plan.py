@@ -13,12 +13,14 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from bench import corruption, datasets, machine
 from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, TimingCell, TrialCell
+from bench.datasets.folder import PREFIX
 from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
 from bench.yardstick_plan import yardsticks_for
 from bench.yardsticks import YardstickCell
@@ -74,11 +76,14 @@ def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
     """What ``sweep`` means on this machine.  SweepError where a combination of its axes does not exist, DataError
     where its data are not here, unless ``check_data`` is off: a list of sweeps needs no data."""
     if check_data:
+        sweep = _within(sweep) if sweep.only_fitting else sweep
         _check_data(sweep)
-    trials = list(dict.fromkeys(cell for grid in sweep.grids for cell in _trials(grid, sweep)))
+    unsupported: list[tuple[Cell, str]] = []
+    trials = list(dict.fromkeys(cell for grid in sweep.grids for cell in _trials(grid, sweep, unsupported)))
+    if not trials:
+        raise SweepError(f"sweep {sweep.name}: no network fits: {unsupported[0][1]}")
     timed = _timed(trials, sweep.timing)
     reasons = _Reasons()
-    unsupported: list[tuple[Cell, str]] = []
 
     def supported(cell: Cell) -> bool:
         reason = reasons(cell)
@@ -110,14 +115,37 @@ def certificate_for(cell: Cell) -> CertificateCell:
 # -- trials --------------------------------------------------------------------------------------------------------
 
 
+def _within(sweep: Sweep) -> Sweep:
+    """``sweep`` with no more images of a folder than there are in it."""
+    grids = []
+    for grid in sweep.grids:
+        limits = [_images_in(name) for name in grid["dataset"] if name.startswith(PREFIX)]
+        for place, split in enumerate(("train", "test")):
+            most = min((limit[place] for limit in limits), default=None)
+            if most is not None:
+                counts = [count if count == ALL else min(count, most) for count in grid[split]]
+                grid = {**grid, split: list(dict.fromkeys(counts))}
+        grids.append(grid)
+    return sweep.model_copy(update={"grids": grids})
+
+
+@cache
+def _images_in(name: str) -> tuple[int, int]:
+    """Training and test images of a folder."""
+    data = datasets.load(name)
+    return len(data.train), len(data.test)
+
+
 def _check_data(sweep: Sweep) -> None:
     for grid in sweep.grids:
         for name in grid["dataset"]:
             datasets.check(name, train=_largest(grid["train"]), test=_largest(grid["test"]))
 
 
-def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCell]:
-    """The product of one grid: sizes of codes, shapes and learning rates in full, so that equal cells are equal."""
+def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[Cell, str]]) -> Iterable[TrialCell]:
+    """The product of one grid: sizes of codes, shapes and learning rates in full, so that equal cells are equal.
+
+    What does not fit goes to ``unfit`` with the reason if the sweep says so; else it is a SweepError."""
     named = {**grid, "backend": _all(grid["backend"], adapter.backends())}
     named["architecture"] = _all(grid["architecture"], catalog.CATALOG)
     for device in named["device"]:
@@ -133,18 +161,14 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
         size, latent = _number(axes.pop("size")), axes.pop("latent")
         try:
             height, width, channels = datasets.image_shape(axes["dataset"], size, axes["channels"])
-            wanted = None if latent == DEFAULT else latent
-            network = catalog.make(axes["architecture"], (height, width, channels), wanted)
-            network.check_loss(axes["loss"])
         except ValueError as error:
             raise SweepError(f"sweep {sweep.name}: {error}") from None
         rate = None if axes["learning_rate"] == DEFAULT else float(axes["learning_rate"])
-        yield TrialCell(
+        cell = TrialCell(
             **{
                 **axes,
                 "track": tracks[axes["backend"]],
-                "latent": network.latent_size,
-                "codes": asked.codes and network.latent_size is not None,
+                "latent": None if latent == DEFAULT else latent,
                 "height": height,
                 "width": width,
                 "channels": channels,
@@ -154,6 +178,16 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep) -> Iterable[TrialCe
                 "learning_rate": make_optimizer(axes["optimizer"], rate).learning_rate,
             }
         )
+        try:
+            network = cell.make_architecture()
+            network.check_loss(cell.loss)
+        except ValueError as error:
+            if not sweep.only_fitting:
+                raise SweepError(f"sweep {sweep.name}: {error}") from None
+            unfit.append((cell, str(error)))
+            continue
+        code = network.latent_size
+        yield replace(cell, latent=code, codes=asked.codes and code is not None)
 
 
 def _largest(values: Sequence[int | str]) -> int | None:

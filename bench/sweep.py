@@ -266,6 +266,9 @@ class _File(Scoring):
     name: str | None = Field(None, strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
     description: str = Field("", strict=True)
     trial_track: adapter.Track = "tuned"
+    only_fitting: bool = Field(False, strict=True)
+    """Leave out networks that there are not for images of this size, and take all images of a folder that has fewer
+    than are asked for, instead of refusing the sweep."""
     axes: Axes = Axes()
     grid: list[Axes] = Field([], max_length=1000)
     timing: Timing = Timing()
@@ -279,6 +282,7 @@ class Sweep(BaseModel):
     name: str
     description: str
     trial_track: adapter.Track
+    only_fitting: bool = False
     grids: list[dict[str, list[Any]]]
     timing: Timing
     scoring: Scoring = Scoring()
@@ -324,6 +328,7 @@ def load_sweep(name_or_path: str | Path, overrides: Sequence[str] = (), device: 
         name=file.name or Path(where).stem,
         description=file.description,
         trial_track=file.trial_track,
+        only_fitting=file.only_fitting,
         grids=grids,
         timing=timing,
         scoring=scoring,
