@@ -73,6 +73,8 @@ class Noised(Protocol):
     def seed(self) -> int: ...
     @property
     def repeats(self) -> int: ...
+    @property
+    def evaluate(self) -> Evaluate: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +139,9 @@ class TrialCell(Cell):
     epochs: int = 5
     seed: int = 0
     evaluate: Evaluate = "patches"
-    """What is scored: test images of the size that the network was trained on, or whole images of any size."""
+    """What is scored: test images of the size that the network was trained on, or whole images of any size.  Then the
+    images that it is trained on are patches of these sizes, ``test`` counts those of the validation loss, and all whole
+    test images are scored."""
     cross_noise: str = ""
     """Further corruptions under which the trained network is scored, separated by :data:`CROSS_NOISE_SEPARATOR`."""
     codes: bool = False

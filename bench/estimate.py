@@ -89,6 +89,14 @@ DECOMPOSE = 5.0
 TRAIN_IMAGES = 60_000
 TEST_IMAGES = 10_000
 """Sizes of a data set that is used in full, if nothing else is known: those of MNIST."""
+WHOLE_PHOTOS = 935_000
+"""Pixels of the photographs that are scored whole."""
+WHOLE_FOLDER = 20 * 2_000_000
+"""The same for a folder, of which nothing is known."""
+WHOLE_PATCHES = (10_000, 2_000)
+"""Patches that are cut from a folder if nothing is said."""
+TILES = 1.5
+"""Pixels that go through a network for each pixel of a whole image: tiles overlap and stand over."""
 WARMUP_BLOCKS = 3
 LATENCY_SECONDS = 0.5
 AUDIT_SECONDS = 2.5
@@ -185,7 +193,24 @@ def trial_seconds(cell: TrialCell) -> float:
     pixels = cell.height * cell.width * cell.channels / 784
     epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
     noise = (train * (cell.epochs if cell.refresh else 1) + test) * CORRUPT * pixels
-    return epochs + noise + test * SCORE * pixels
+    return epochs + noise + (_whole_seconds(cell) if cell.evaluate == "whole" else test * SCORE * pixels)
+
+
+def _whole_seconds(cell: TrialCell) -> float:
+    """Of scoring whole images: the network is compiled once more, for tiles."""
+    images = _whole_images(cell)
+    compiling = COMPILE.get(cell.backend, OTHER_SECONDS)
+    return compiling + inference_seconds(cell, math.ceil(TILES * images)) + _scoring_seconds(cell)
+
+
+def _whole_images(cell: Noised) -> float:
+    """How many images of the size of the cell have as many pixels as all whole test images."""
+    return (WHOLE_PHOTOS if cell.dataset == "photos" else WHOLE_FOLDER) / (cell.height * cell.width)
+
+
+def _scoring_seconds(cell: Noised) -> float:
+    """To corrupt whole images, and score them before and after."""
+    return _whole_images(cell) * cell.height * cell.width * cell.channels / 784 * (CORRUPT + 2 * SCORE)
 
 
 def yardsticks_seconds(cells: Sequence[YardstickCell]) -> float:
@@ -202,6 +227,9 @@ def yardsticks_seconds(cells: Sequence[YardstickCell]) -> float:
 def yardstick_seconds(cell: YardstickCell) -> float:
     """Seconds to calibrate, denoise and score, the noisy images being there."""
     calibrate, each = YARDSTICKS.get(cell.method.removesuffix("-tone"), OTHER_YARDSTICK)
+    if cell.evaluate == "whole":
+        pixels = cell.height * cell.width * cell.channels / 784
+        return calibrate + _whole_images(cell) * each * pixels + _scoring_seconds(cell)
     return calibrate + _images(cell)[1] * (each + SCORE) * cell.height * cell.width * cell.channels / 784
 
 
@@ -212,7 +240,8 @@ def _decompose_seconds(cell: YardstickCell) -> float:
 
 def _images(cell: Noised) -> tuple[int, int]:
     """Training and test images."""
-    all_train, all_test = _sizes().get(cell.dataset, (TRAIN_IMAGES, TEST_IMAGES))
+    unknown = WHOLE_PATCHES if cell.evaluate == "whole" else (TRAIN_IMAGES, TEST_IMAGES)
+    all_train, all_test = _sizes().get(cell.dataset, unknown)
     return cell.train or all_train, cell.test or all_test
 
 

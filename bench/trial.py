@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import afterwards, corruption, datasets, quality, transfer
+from bench import afterwards, corruption, datasets, quality, transfer, whole
 from bench.cells import Noised, TrialCell
 from bench.lru import Lru
 from implementations import counter, parameters
@@ -98,6 +98,10 @@ class TrialBench:
         self.adapter.load_weights(weights)
 
         curve, orders, denoised, failure = self._train(cell, clean, noisy)
+        scored = None
+        if failure is None and cell.evaluate == "whole":
+            scored = whole.evaluate(cell, whole.trained(self.adapter, cell))
+            failure = None if scored.finite else "the output is not finite on a whole image"
         hashes = {
             "data": clean.digest,
             "noisy": noisy.digest,
@@ -111,9 +115,15 @@ class TrialBench:
         if failure is not None:
             return {**result, "status": "diverged", "reason": failure}
         values = math.prod(architecture.input_shape)
-        scores = quality.score(denoised, clean.test)
+        if scored is None:
+            scores, before = quality.score(denoised, clean.test), noisy.scores
+            result["pictures"] = _pictures(folder, clean, noisy, denoised)
+        else:
+            scores, before = scored.scores, scored.noisy
+            result["pictures"] = {name: save_strip(images, folder) for name, images in scored.pictures.items()}
+            hashes |= {"noisy_test": scored.digest, "whole": scored.clean_digest}
         result["metrics"] = {
-            **quality.summarise(scores, noisy.scores),
+            **quality.summarise(scores, before),
             "train_loss": curve[-1]["train_loss"],
             "validation_loss": curve[-1]["validation_loss"],
             "train_seconds": curve[-1]["seconds"],
@@ -123,7 +133,6 @@ class TrialBench:
         if architecture.latent_size is not None:
             code = architecture.latent_size
             result["metrics"] |= {"latent_size": code, "compression": values / code}
-        result["pictures"] = _pictures(folder, clean, noisy, denoised)
         result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, folder, self._shared)
         return {**result, "status": "ok", "reason": None}
 
@@ -193,12 +202,14 @@ def mean_psnr(images: Array, clean: Array) -> float:
 
 def data_key(cell: Noised) -> Hashable:
     """Equal for cells with the same clean images."""
-    return (cell.dataset, cell.train, cell.test, cell.height, cell.width, cell.channels)
+    return (cell.dataset, cell.train, cell.test, cell.height, cell.width, cell.channels, cell.evaluate)
 
 
 def load_clean(cell: Noised) -> Clean:
-    """The images of ``cell``.  DataError where they can not be had."""
-    data = datasets.load(cell.dataset, train=cell.train, test=cell.test, size=cell.height, channels=cell.channels)
+    """The images of ``cell``, or the patches that are cut where whole images are to be scored.  DataError where they
+    can not be had."""
+    load = datasets.load_patches if cell.evaluate == "whole" else datasets.load
+    data = load(cell.dataset, train=cell.train, test=cell.test, size=cell.height, channels=cell.channels)
     if data.shape != (cell.height, cell.width, cell.channels):
         raise datasets.DataError(
             f"{cell.dataset}: images of shape {data.shape}, not {(cell.height, cell.width, cell.channels)}"

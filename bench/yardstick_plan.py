@@ -24,13 +24,13 @@ def yardsticks_for(trials: Iterable[TrialCell]) -> list[YardstickCell]:
     """Classical denoisers, and the linear optimum at every size of code, for all images that ``trials`` score; those
     of the same images behind each other.
 
-    A gain and an offset make sense where noise is clipped, which shifts the mean.  Trials on whole images have no
-    yardsticks: they are about images of another size.
+    A gain and an offset make sense where noise is clipped, which shifts the mean.  Whole images have no linear optimum,
+    which is made for images of one size.
     """
     ranks: dict[tuple[object, ...], set[int]] = {}
     for trial in trials:
+        found = ranks.setdefault(tuple(getattr(trial, name) for name in _SHARED), set())
         if trial.evaluate == "patches":
-            found = ranks.setdefault(tuple(getattr(trial, name) for name in _SHARED), set())
             values = trial.height * trial.width * trial.channels
             # A code of more numbers than the image has holds all ranks there are, and so does a network without one.
             found.add(min(trial.latent or values, values))

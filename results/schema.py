@@ -32,7 +32,8 @@ LATER_AXES: dict[Kind, dict[str, Any]] = {
         "cross_noise": "",
         "codes": False,
         "keep_weights": False,
-    }
+    },
+    "yardstick": {"evaluate": "patches"},
 }
 """Axes that came after the first records, with the value that every cell had before: a record without them is read
 as one with these, and a cell at these values keeps the key that it had."""

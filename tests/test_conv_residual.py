@@ -132,8 +132,8 @@ def test_a_sweep_of_several_depths(tmp_path: Path) -> None:
     )
     plan = make_plan(load_sweep(file, ["codes=true"]))
     assert {(c.architecture, c.latent, c.codes) for c in plan.trials} == {
-        ("conv-residual(3,8)", None, False),
-        ("conv-residual", None, False),
+        ("conv-residual(3,8)", None, True),
+        ("conv-residual", None, True),
         ("strided", 392, True),
     }
     assert json.loads(json.dumps(plan.sweep))["grids"][0]["architecture"][1] == "conv-residual"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import datasets
-from bench.datasets import DataError, cache, glyphs, photos
+from bench.datasets import DataError, cache, glyphs, patches, photos
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +157,7 @@ def test_every_patch_is_a_part_of_a_photograph() -> None:
 
 def test_flat_patches_are_rare() -> None:
     spread = photos.draw(1000, "test", 28, 1).std(axis=(1, 2, 3))
-    assert (spread < photos.FLAT).mean() < 0.1
+    assert (spread < patches.FLAT).mean() < 0.1
 
 
 def test_a_patch_does_not_depend_on_how_many_are_drawn() -> None:

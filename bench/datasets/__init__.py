@@ -3,18 +3,22 @@
 ``load("glyphs", train=2000, test=500)`` gives a :class:`Dataset`; ``describe()`` lists what there is.
 """
 
-from bench.datasets.base import DataError, Dataset, DatasetInfo, Labels, as_float, cache_dir
-from bench.datasets.registry import check, describe, image_shape, load
+from bench.datasets.base import DataError, Dataset, DatasetInfo, Labels, Whole, as_float, cache_dir
+from bench.datasets.registry import check, check_whole, describe, image_shape, load, load_patches, load_whole
 
 __all__ = [
     "DataError",
     "Dataset",
     "DatasetInfo",
     "Labels",
+    "Whole",
     "as_float",
     "cache_dir",
     "check",
+    "check_whole",
     "describe",
     "image_shape",
     "load",
+    "load_patches",
+    "load_whole",
 ]

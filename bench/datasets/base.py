@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +59,19 @@ class Dataset:
             assert images.dtype == np.uint8
             assert images.ndim == 4
             assert images.shape[1:] == self.train.shape[1:]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Test images of any size, one at a time: ``read(index)`` gives uint8 (h, w, c)."""
+
+    name: str
+    names: tuple[str, ...]
+    """Of the images, in order; never an absolute path."""
+    read: Callable[[int], Bytes]
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclass(frozen=True)

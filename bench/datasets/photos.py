@@ -11,9 +11,9 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.datasets.base import Bytes, DataError, Dataset, check_available, check_shape
+from bench.datasets.base import Bytes, DataError, Dataset, Whole, check_available, check_shape
+from bench.datasets.patches import ATTEMPTS, NUMBERS, cut
 from implementations import counter
 
 PHOTOGRAPHS = {
@@ -35,14 +35,8 @@ TRAIN, TEST, LARGEST = 10_000, 2_000, 256
 MOST = 100_000
 
 REDUCTIONS = (1, 2)
-FLAT = 12.0
-"""A patch whose gray values have a smaller standard deviation (of 255) is flat ..."""
-FLAT_KEPT = 0.1
-"""... and this share of the flat ones is kept."""
 AT_ONCE = 2**22
 """Values of patches that are drawn at once."""
-ATTEMPTS = 24
-"""Patches drawn for one image until one is accepted; the last is taken as it is."""
 
 
 def shape(size: int | None, channels: int) -> tuple[int, int, int]:
@@ -66,49 +60,40 @@ def check(train: int | None, test: int | None) -> None:
             _path(name)
 
 
+def whole(channels: int) -> Whole:
+    """The photographs that test patches are cut from, at full resolution."""
+    names = [name for name, available in PHOTOGRAPHS["test"].items() if available >= channels]
+    return Whole("photos", tuple(names), lambda index: _photograph(names[index], channels))
+
+
 def draw(count: int, split: str, size: int, channels: int) -> Bytes:
     """Patches (count, size, size, channels); patch i is the same for every count."""
     planes = _planes(split, size, channels)
-    drawn = counter.uniform((count, ATTEMPTS, 4), "photos", split, channels)
+    drawn = counter.uniform((count, ATTEMPTS, NUMBERS), "photos", split, channels)
     block = max(1, AT_ONCE // (size * size * channels))
-    return np.concatenate([_cut(planes, drawn[start : start + block], size) for start in range(0, count, block)])
-
-
-def _cut(planes: list[Bytes], drawn: NDArray[np.float64], size: int) -> Bytes:
-    """One patch for each row of drawn numbers (n, ATTEMPTS, 4)."""
-    patches = np.empty((len(drawn), size, size, planes[0].shape[2]), np.uint8)
-    open_ = np.arange(len(drawn))
-    for attempt in range(ATTEMPTS):
-        which, y, x, luck = drawn[open_, attempt].T
-        which = (which * len(planes)).astype(np.int64)
-        for index, plane in enumerate(planes):
-            mine = which == index
-            windows = np.lib.stride_tricks.sliding_window_view(plane, (size, size), axis=(0, 1))  # (y, x, c, h, w)
-            top = (y[mine] * windows.shape[0]).astype(np.int64)
-            left = (x[mine] * windows.shape[1]).astype(np.int64)
-            patches[open_[mine]] = windows[top, left].transpose(0, 2, 3, 1)
-        flat = patches[open_].mean(axis=3).std(axis=(1, 2)) < FLAT
-        open_ = open_[flat & (luck >= FLAT_KEPT)]
-        if not len(open_):
-            break
-    return patches
+    return np.concatenate([cut(planes, drawn[start : start + block], size) for start in range(0, count, block)])
 
 
 def _planes(split: str, size: int, channels: int) -> list[Bytes]:
     """The photographs (h, w, channels) of a split at every reduction that still holds a patch."""
-    from PIL import Image
-
     planes = []
     for name, available in PHOTOGRAPHS[split].items():
         if available < channels:
             continue
-        with Image.open(_path(name)) as file:
-            photograph = file.convert("RGB" if channels == 3 else "L")
         for factor in REDUCTIONS:
-            pixels = np.asarray(photograph.reduce(factor))
+            pixels = _photograph(name, channels, factor)
             if min(pixels.shape[:2]) >= size:
-                planes.append(pixels.reshape(*pixels.shape[:2], channels))
+                planes.append(pixels)
     return planes
+
+
+def _photograph(name: str, channels: int, factor: int = 1) -> Bytes:
+    """(h, w, channels), reduced by ``factor``."""
+    from PIL import Image
+
+    with Image.open(_path(name)) as file:
+        pixels = np.asarray(file.convert("RGB" if channels == 3 else "L").reduce(factor))
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _path(name: str) -> Path:

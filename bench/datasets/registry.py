@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 
-from bench.datasets import folder, glyphs, photos, published
-from bench.datasets.base import DataError, Dataset, DatasetInfo, Shape, check_counts
+from bench.datasets import folder, glyphs, photos, published, whole_folder
+from bench.datasets.base import DataError, Dataset, DatasetInfo, Shape, Whole, check_counts
 
 EMBEDDED = ("glyphs", "photos")
 NAMES = (*EMBEDDED, *published.PUBLICATIONS, "folder:PATH")
@@ -55,6 +55,46 @@ def check(name: str, *, train: int | None = None, test: int | None = None) -> No
         published.check(name, train, test)
     else:
         folder.check(name, train, test)
+
+
+def load_patches(
+    name: str, *, train: int | None = None, test: int | None = None, size: int | None = None, channels: int = 1
+) -> Dataset:
+    """Patches of ``size`` x ``size`` pixels, cut at full resolution from the images of :func:`load_whole`: what a
+    network is trained on that is to denoise whole images.  ``train`` and ``test`` count patches; None takes
+    10,000 and 2,000.  DataError as for :func:`load`.
+    """
+    _check_whole_name(name)
+    check_counts(train=train, test=test)
+    side = image_shape(name, size, channels)[0]
+    if name == "photos":
+        return photos.load(train, test, side, channels)
+    return whole_folder.patches(name, train, test, side, channels)
+
+
+def load_whole(name: str, *, channels: int = 1) -> Whole:
+    """The test images of ``name`` in their own sizes.  DataError where it has none."""
+    _check_whole_name(name)
+    return photos.whole(channels) if name == "photos" else whole_folder.whole(name, channels)
+
+
+def check_whole(name: str, *, train: int | None = None, test: int | None = None) -> None:
+    """DataError unless ``load_patches`` and ``load_whole`` will do; folders are not read in full for that."""
+    _check_whole_name(name)
+    check_counts(train=train, test=test)
+    if name == "photos":
+        photos.check(train, test)
+    else:
+        whole_folder.check(name, train, test)
+
+
+def _check_whole_name(name: str) -> None:
+    _check_name(name)
+    if name != "photos" and not name.startswith(folder.PREFIX):
+        raise DataError(
+            f"evaluate = 'whole' is not possible with {name}, whose images have one size; allowed are photos and "
+            "folder:PATH"
+        )
 
 
 def describe() -> list[DatasetInfo]:

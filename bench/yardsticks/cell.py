@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from bench import kept, machine, quality
-from bench.cells import Point
+from bench import kept, machine, quality, whole
+from bench.cells import Evaluate, Point
 from bench.lru import Lru
 from bench.trial import PICTURES, corrupted, data_key, load_clean, save_strip
 from bench.yardsticks.base import Images, YardstickError
+from bench.yardsticks.calibrate import calibrate
 from bench.yardsticks.classical import METHODS
 from bench.yardsticks.linear import LinearOptimum, check_rank
 from bench.yardsticks.score import LINEAR, NAMES, Result, score_linear, score_method
@@ -47,6 +48,8 @@ class YardstickCell(Point):
     corruption: str = "gaussian(0.4)"
     clip: bool = True
     seed: int = 0
+    evaluate: Evaluate = "patches"
+    """With "whole", parameters are calibrated on patches and whole test images are scored."""
 
     def __post_init__(self) -> None:
         if self.method not in NAMES:
@@ -56,6 +59,8 @@ class YardstickCell(Point):
                 raise YardstickError(
                     f"rank {self.rank} is not allowed with method {self.method}; only {LINEAR} has one"
                 )
+        elif self.evaluate == "whole":
+            raise YardstickError(f"method {LINEAR} is made for images of one size; it has no whole images")
         elif self.rank is None:
             raise YardstickError(f"method {LINEAR} needs a rank, for example rank=32")
         else:
@@ -103,6 +108,8 @@ class YardstickBench:
         if missing:
             return {**nothing, "status": "unsupported", "reason": missing}
         pairs = self._pairs.get(cell.noise, lambda: load_pairs(cell))
+        if cell.evaluate == "whole":
+            return self._whole(cell, pairs, folder)
         hashes = {**pairs.hashes, "source": source_digest()}
         shown = np.sort(counter.permutation(len(pairs.clean_test), "pictures")[:PICTURES])
         try:
@@ -119,6 +126,27 @@ class YardstickBench:
             "calibration": result.calibration,
             "scores": kept.save_scores(result.scores, folder),
         }
+
+    def _whole(self, cell: YardstickCell, pairs: Pairs, folder: Path) -> dict[str, Any]:
+        """Calibrated on the patches that networks are trained on, scored on whole images.  No rate: images differ."""
+        chosen = METHODS[cell.method]
+        found = calibrate(chosen, pairs.noisy_train, pairs.clean_train)
+        scored = whole.evaluate(cell, lambda images: chosen.denoise(images, found.parameters))
+        kinds = {"noisy_test": scored.digest, "whole": scored.clean_digest, "source": source_digest()}
+        result: dict[str, Any] = {
+            "metrics": {},
+            "pictures": {},
+            "hashes": {**pairs.hashes, **kinds},
+            "calibration": found.to_json(),
+        }
+        if not scored.finite:
+            return {**result, "status": "diverged", "reason": "the output is not finite on a whole image"}
+        result["metrics"] = {
+            **quality.summarise(scored.scores, scored.noisy),
+            "calibration_seconds": found.seconds,
+        }
+        result["pictures"] = {name: save_strip(images, folder) for name, images in scored.pictures.items()}
+        return {**result, "scores": kept.save_scores(scored.scores, folder), "status": "ok", "reason": None}
 
     def _result(self, cell: YardstickCell, pairs: Pairs, shown: list[int]) -> Result:
         if cell.rank is None:
