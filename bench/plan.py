@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import corruption, datasets, machine
+from bench import corruption, datasets, machine, whole
 from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, TimingCell, TrialCell
 from bench.datasets.folder import PREFIX
 from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
@@ -137,9 +137,10 @@ def _images_in(name: str) -> tuple[int, int]:
 
 
 def _check_data(sweep: Sweep) -> None:
+    check = datasets.check_whole if sweep.scoring.evaluate == "whole" else datasets.check
     for grid in sweep.grids:
         for name in grid["dataset"]:
-            datasets.check(name, train=_largest(grid["train"]), test=_largest(grid["test"]))
+            check(name, train=_largest(grid["train"]), test=_largest(grid["test"]))
 
 
 def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[Cell, str]]) -> Iterable[TrialCell]:
@@ -153,6 +154,11 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[C
     tracks = {backend: _trial_track(backend, sweep.trial_track) for backend in named["backend"]}
     asked = sweep.scoring
     common: dict[str, Any] = {"evaluate": asked.evaluate, "codes": asked.codes, "keep_weights": asked.keep_weights}
+    if asked.cross_noise and asked.evaluate == "whole":
+        raise SweepError(
+            f"sweep {sweep.name}: cross_noise scores test images of the size trained on, which evaluate = 'whole' does "
+            "not; leave one of the two out"
+        )
     if asked.cross_noise:
         every = dict.fromkeys(str(corruption.parse(text)) for each in sweep.grids for text in each["corruption"])
         common["cross_noise"] = CROSS_NOISE_SEPARATOR.join(every)
@@ -181,6 +187,8 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[C
         try:
             network = cell.make_architecture()
             network.check_loss(cell.loss)
+            if asked.evaluate == "whole":
+                whole.check(network)
         except ValueError as error:
             if not sweep.only_fitting:
                 raise SweepError(f"sweep {sweep.name}: {error}") from None
