@@ -76,7 +76,7 @@ def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
     """What ``sweep`` means on this machine.  SweepError where a combination of its axes does not exist, DataError
     where its data are not here, unless ``check_data`` is off: a list of sweeps needs no data."""
     if check_data:
-        sweep = _within(sweep) if sweep.only_fitting else sweep
+        sweep = _within(sweep) if sweep.only_fitting and sweep.scoring.evaluate == "patches" else sweep
         _check_data(sweep)
     unsupported: list[tuple[Cell, str]] = []
     trials = list(dict.fromkeys(cell for grid in sweep.grids for cell in _trials(grid, sweep, unsupported)))
