@@ -217,11 +217,12 @@ def data_list(as_json: AsJson = False) -> None:
 
 def _report(runs: Sequence[Path], output: Path | None) -> None:
     from bench import cli_show
-    from report import findings, write_report
+    from report import commands, findings, write_report
     from results.loading import load_run, merge
 
     path = write_report(list(runs), output)
-    cli_show.report(path, findings(merge([load_run(folder) for folder in runs])))
+    run = merge([load_run(folder) for folder in runs])
+    cli_show.report(path, findings(run), commands(run))
 
 
 def _print_json(value: Any) -> None:

@@ -119,12 +119,14 @@ def outcome(outcome: Outcome) -> None:
         console.print(f"[yellow]left out:[/yellow] {count} cells: {escape(reason)}")
 
 
-def report(path: Path, findings: Sequence[str]) -> None:
-    """Where the report is, and what matters most in it."""
+def report(path: Path, findings: Sequence[str], commands: Sequence[tuple[str, str]] = ()) -> None:
+    """Where the report is, what matters most in it, and the ``commands`` (what for, line) that it recommends."""
     console = _console()
     for number, sentence in enumerate(findings[:FINDINGS], 1):
         console.print(f"{number}. {escape(sentence)}")
-    # Not through rich, which would break a long path over two lines: it is there to be copied.
+    # Not through rich, which would break long lines: commands and the path are there to be copied.
+    for what, line in commands:
+        print(f"to {what}:\n  {line}")
     print(f"report: {path}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from results.loading import Run
 
-__all__ = ["findings", "write_report"]
+__all__ = ["commands", "findings", "write_report"]
 
 REPORT = "report.html"
 
@@ -39,3 +39,11 @@ def findings(run: Run) -> list[str]:
     from report import sentences
 
     return [finding.sentence for finding in sentences.findings(sentences.analyse(run))]
+
+
+def commands(run: Run) -> list[tuple[str, str]]:
+    """(what for, command line) to use what the run recommends; empty for a run that was not made to recommend."""
+    from report import sentences
+
+    advice = sentences.analyse(run).advice
+    return list(advice.commands) if advice is not None and advice.prominent else []

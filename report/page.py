@@ -23,8 +23,9 @@ from report import (
     timing_charts,
     timing_tables,
 )
+from report.advice import Advice
 from report.charts import Chart
-from report.sentences import Analysis, Finding, analyse, findings, lead_sentence
+from report.sentences import ADVICE, Analysis, Finding, analyse, findings, lead_sentence
 from report.speed import Workload
 from report.tables import Table
 from report.tradeoff import frontier, panels
@@ -44,6 +45,7 @@ class Page:
     summary: str
     findings: list[Finding]
     facts: list[tuple[str, str]]
+    advice: Advice | None = None
     reproductions: list[reproduction.Section] = field(default_factory=list)
     reproduction_notes: tuple[str, ...] = ()
     speed: list[tuple[Workload, Chart, Table]] = field(default_factory=list)
@@ -103,7 +105,8 @@ def make_page(run: Run) -> Page:
         name=name,
         description=tables.printable(about.get("description") or ""),
         summary=facts.summary(run),
-        findings=findings(analysis),
+        findings=[finding for finding in findings(analysis) if finding.topic != ADVICE],
+        advice=analysis.advice,
         facts=facts.fact_sheet(run),
         sweep=tables.printable(json.dumps(about.get("sweep", {}), indent=1, ensure_ascii=False)),
         command=tables.printable(about.get("command") or ""),

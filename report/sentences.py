@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from report import codes, reproduction, robustness, text, yardsticks
+from report.advice import Advice, advise
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
 from report.quality import Quality, difference, quality
@@ -16,6 +17,8 @@ from report.start import Epoch, Meeting, Start, epoch_of, start
 from results.breakeven import breakeven
 from results.loading import Run
 
+ADVICE = "Recommendation"
+"""Topic of the finding that the report shows apart."""
 MOST_SENTENCES = 2
 """With more timed networks than this, the winners share one sentence."""
 
@@ -45,6 +48,7 @@ class Analysis:
     starts: list[Start]
     epoch: Epoch | None
     race: Race | None
+    advice: Advice | None
     reproduced: reproduction.Found
     worths: tuple[yardsticks.Worth, ...] = ()
     matrices: tuple[robustness.Matrix, ...] = ()
@@ -59,14 +63,16 @@ def analyse(run: Run) -> Analysis:
     )
     loads = workloads(run, proof)
     starts = [found for load in loads if (found := start(load)) is not None]
+    scored = quality(run, wrong)
     return Analysis(
         run,
         proof,
         loads,
-        quality(run, wrong),
+        scored,
         starts,
         epoch_of(run),
         race(run, loads, wrong),
+        advise(run, scored, loads),
         reproduction.found_in(run),
         tuple(yardsticks.worths(run, wrong)),
         tuple(robustness.matrices(run, wrong)),
@@ -77,6 +83,7 @@ def analyse(run: Run) -> Analysis:
 def findings(analysis: Analysis) -> list[Finding]:
     """The sentences, the most important first.  Never empty."""
     found = [
+        *advice_findings(analysis.advice),
         *reproduction_findings(analysis.reproduced),
         *speed_findings(analysis.loads),
         *quality_findings(analysis.quality),
@@ -95,6 +102,11 @@ def findings(analysis: Analysis) -> list[Finding]:
 
 def _if_said(topic: str, said: tuple[str, str] | None) -> list[Finding]:
     return [Finding(topic, *said)] if said else []
+
+
+def advice_findings(found: Advice | None) -> list[Finding]:
+    """The recommendation, of a run that was made for one."""
+    return [Finding(ADVICE, found.headline, found.detail)] if found and found.prominent else []
 
 
 def reproduction_findings(found: reproduction.Found) -> list[Finding]:

@@ -1,0 +1,326 @@
+"""Which network and framework to take: one answer out of a run, by a rule that is written down here.
+
+1. *Quality first.*  Of the configurations that were trained under all conditions, the one with the highest mean gain
+   over the noisy input leads.  As good as it are those whose gap to it can not be told from nothing, and those that
+   are surely within :data:`NOTICEABLE`.  The gap is paired: by seed where there are several, else image by image.
+2. *Then speed.*  Of those as good, the one that trains fastest, whoever trains it.  Those whose rates can not be told
+   apart from the fastest's are ordered by quality again.
+3. *The framework* is the backend and track that trains this network fastest, certified and in a steady state; of
+   several that share the first rank the one that also infers fastest.
+
+Nothing is recommended that does not measurably gain over the noisy input.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from report import text
+from report.naming import backend_key
+from report.quality import Condition, Configuration, Quality, Standing, condition_axes, difference
+from report.speed import RATE, Contestant, Workload, ratio_of
+from results.loading import Run
+from results.schema import Record
+from results.scores import read_scores
+from results.statistics import Interval, mean_interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NOTICEABLE = 0.1
+"""dB of PSNR below which nobody sees a difference; that by which ``daebench compare`` judges too."""
+PROMINENT = "advise"
+"""The sweep whose report opens with the recommendation; those of others have it behind the findings."""
+INFERENCE = "inference_samples_per_second"
+ID_CHARACTERS = 16
+"""Of a record's id: its cell, whatever the versions were."""
+RESULTS = ("results", "published")
+"""Names of folders that `daebench export` and `denoise` look into by themselves."""
+LISTED = 4
+_FORM = {"keras": "keras", "torch": "torch"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration, how far it is behind the best in quality (``gap``, dB, paired), and the fastest contestant that
+    was timed on its network."""
+
+    standing: Standing
+    gap: Interval
+    load: Workload | None
+    fastest: Contestant | None
+
+    @property
+    def as_good(self) -> bool:
+        """As the best: not told apart from it, or surely within what nobody sees."""
+        return not self.gap.known or self.gap.low <= 0 or self.gap.high < NOTICEABLE
+
+
+@dataclass(frozen=True)
+class Advice:
+    """``headline`` is what to do, ``facts`` (name, text) are why and how sure, ``commands`` (what for, line) how."""
+
+    headline: str
+    facts: tuple[tuple[str, str], ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()
+    prominent: bool = False
+
+    @property
+    def detail(self) -> str:
+        """All facts in one line."""
+        return "; ".join(f"{name.lower()}: {said}" for name, said in self.facts)
+
+
+def advise(run: Run, found: Quality, loads: Sequence[Workload]) -> Advice | None:
+    """The recommendation of ``run``.  None where there is nothing to recommend from, unless it was made for that."""
+    prominent = run.about.get("name") == PROMINENT
+    left_out = _left_out(run, found)
+    standings, shared = found.standings()
+    gaining = [one for one in standings if one.gain.known and one.gain.low > 0]
+    timed = any(load.ranked for load in loads)
+    if not prominent and not (gaining and timed):
+        return None
+    if not gaining:
+        said = "Nothing can be recommended: "
+        if not standings:
+            said += "no network was trained under all conditions; a larger --budget gives each its turn"
+        else:
+            best = standings[0]
+            said += f"no network gains measurably over the noisy input; nearest comes {best.label}, "
+            said += f"{text.decibels(best.gain)} (more images or epochs may help)"
+        return Advice(said, left_out, prominent=prominent)
+    trials = _trials(run, found)
+    images = {one.configuration: _by_image(run, trials, one.configuration, shared) for one in gaining}
+    candidates = [_candidate(gaining[0], one, images, loads) for one in gaining]
+    chosen = choose(candidates)
+    facts = [("Quality", _quality(chosen, candidates, found, shared)), ("Speed", _speed(chosen, candidates))]
+    one = chosen.fastest
+    who = f" with {one.backend}, {one.track} track" if one else ""
+    records = _records(trials, chosen.standing.configuration, shared, one)
+    commands = _commands(run, records, found, one)
+    if not commands:
+        facts.append(("To use it", "no trained network was kept; keep_weights = true in the sweep keeps them"))
+    return Advice(f"Take {chosen.standing.label}{who}", (*facts, *left_out), commands, prominent)
+
+
+def choose(candidates: Sequence[Candidate]) -> Candidate:
+    """By the rule above; the first of ``candidates`` is the best in quality."""
+    good = [one for one in candidates if one.as_good]
+    timed = [one for one in good if one.fastest]
+    if not timed:
+        return good[0]
+    first = max(timed, key=lambda one: _rate(one.fastest))
+    for one in timed:  # the best in quality first
+        if one is first or (one.fastest and first.fastest and ratio_of(first.fastest, one.fastest).includes(1.0)):
+            return one
+    return first
+
+
+def _rate(one: Contestant | None) -> float:
+    return one.metric(RATE).value if one else 0.0
+
+
+def _candidate(
+    best: Standing,
+    one: Standing,
+    images: Mapping[Configuration, NDArray[np.float64] | None],
+    loads: Sequence[Workload],
+) -> Candidate:
+    if one is best:
+        gap = Interval(0.0, 0.0, 0.0)
+    else:
+        gap = _gap(best, one, images[best.configuration], images[one.configuration])
+    load = _load(one, loads)
+    return Candidate(one, gap, load, _first(load) if load else None)
+
+
+def _gap(
+    a: Standing, b: Standing, images_a: NDArray[np.float64] | None, images_b: NDArray[np.float64] | None
+) -> Interval:
+    """Gain of ``a`` minus that of ``b``: by seed where there are several, else image by image where every image's
+    scores were kept, else as if their images were others."""
+    several = len(a.by_seed.keys() & b.by_seed.keys()) > 1
+    if several or images_a is None or images_b is None or len(images_a) != len(images_b):
+        return difference(a, b)
+    return mean_interval(images_a - images_b)
+
+
+# -- what belongs together -----------------------------------------------------------------------------------------
+
+_Trials = dict[tuple[Condition, Configuration], list[Record]]
+
+
+def _trials(run: Run, found: Quality) -> _Trials:
+    """Scored trials as ``found`` groups them."""
+    groups: _Trials = defaultdict(list)
+    for record in run.of("trial", "ok"):
+        cell = record["cell"]
+        axes = [name for name in condition_axes(cell) if name not in found.configuration_axes]
+        condition = tuple(cell.get(name) for name in axes)
+        groups[condition, tuple(cell[name] for name in found.configuration_axes)].append(record)
+    return groups
+
+
+def _by_image(
+    run: Run, trials: _Trials, configuration: Configuration, shared: Sequence[Condition]
+) -> NDArray[np.float64] | None:
+    """PSNR of every test image, mean over conditions, and in each over backends and seeds; None where a file lacks."""
+    means = []
+    for condition in shared:
+        parts = []
+        for record in trials[condition, configuration]:
+            scores = read_scores(run.folders or (run.folder,), record["scores"]) if "scores" in record else None
+            if scores is None:
+                return None
+            parts.append(scores[:, 0])
+        if not parts or len({len(part) for part in parts}) > 1:
+            return None
+        means.append(sum(parts[1:], parts[0]) / len(parts))
+    if not means or len({len(part) for part in means}) > 1:
+        return None
+    mean: NDArray[np.float64] = sum(means[1:], means[0]) / len(means)
+    return mean
+
+
+def _load(one: Standing, loads: Sequence[Workload]) -> Workload | None:
+    """The timed workload of the same network; of several code sizes the nearest, on which speed hardly depends."""
+    architecture, latent, loss = one.configuration[:3]
+    fitting = [
+        load for load in loads if load.ranked and (load.axes["architecture"], load.axes["loss"]) == (architecture, loss)
+    ]
+    return min(fitting, key=lambda load: abs((load.axes["latent"] or 0) - (latent or 0)), default=None)
+
+
+def _first(load: Workload) -> Contestant:
+    """Of the leaders, which may be several, the fastest in inference."""
+    leaders = [standing.contestant for standing in load.leaders]
+    return max(leaders, key=lambda one: (one.metric(INFERENCE).value, one.name))
+
+
+def _records(
+    trials: _Trials, configuration: Configuration, shared: Sequence[Condition], one: Contestant | None
+) -> list[tuple[Condition, Record]]:
+    """For each condition a trained network of ``configuration`` that was kept, by ``one``'s backend if there is one."""
+    found = []
+    for condition in shared:
+        kept = [record for record in trials[condition, configuration] if "weights" in record]
+        kept.sort(key=lambda record: (one is None or record["cell"]["backend"] != one.backend, *_order(record["cell"])))
+        found += [(condition, kept[0])] if kept else []
+    return found
+
+
+def _order(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (*backend_key(cell["backend"]), cell["seed"])
+
+
+# -- in words ------------------------------------------------------------------------------------------------------
+
+
+def _quality(chosen: Candidate, candidates: Sequence[Candidate], found: Quality, shared: Sequence[Condition]) -> str:
+    over = found.conditions[shared[0]] if len(shared) == 1 else f"{len(shared)} corruptions"
+    said = f"{text.decibels(chosen.standing.gain)} PSNR over the noisy input (mean over {over})"
+    if len(shared) == 1:
+        said = f"{text.decibels(chosen.standing.gain)} PSNR over the noisy input ({over})"
+    best = candidates[0]
+    alike = [one for one in candidates if one.as_good and one is not chosen]
+    worse = [one for one in candidates if not one.as_good]
+    if chosen is not best:
+        said += f"; {best.standing.label} has {text.decibels(chosen.gap)} more, "
+        surely = chosen.gap.known and chosen.gap.high < NOTICEABLE
+        said += f"surely below {NOTICEABLE:g} dB" if surely else "which can not be told from nothing"
+        said += ", and trains more slowly"
+        alike = [one for one in alike if one is not best]
+    if alike:
+        said += f"; as good: {_names(alike)}"
+    if worse:
+        # The gap of the chosen one is nothing that counts, so the best one's lead over the next is its own.
+        said += f"; the next, {worse[0].standing.label}, has {text.decibels(worse[0].gap)} less than the best"
+    if len(candidates) == 1:
+        said += "; no other network gains"
+    return said
+
+
+def _speed(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
+    one, load = chosen.fastest, chosen.load
+    if one is None or load is None:
+        return "not measured for this network: any certified framework gives this quality"
+    said = f"trains {text.quantity(one.metric(RATE))} images/s"
+    if (inference := one.metric(INFERENCE)).value > 0:
+        said += f" and denoises {text.quantity(inference)}"
+    others = [standing.contestant for standing in load.ranked if standing.contestant is not one]
+    if others:
+        after = min(others, key=lambda other: next(s.rank or 0 for s in load.ranked if s.contestant is other))
+        ratio = ratio_of(one, after)
+        said += f"; {text.ratio(ratio)} times the rate of {after.name}, the next"
+        said += " (not told apart)" if ratio.includes(1.0) else ""
+    latent = chosen.standing.configuration[1]
+    if load.axes["latent"] != latent:
+        said += f"; timed with a code of {load.axes['latent']}"
+    rivals = [other for other in candidates if other.as_good and other is not chosen and other.fastest]
+    if rivals:
+        slower = max(rivals, key=lambda other: _rate(other.fastest))
+        assert slower.fastest is not None
+        said += f"; {text.ratio(ratio_of(one, slower.fastest))} times that of {slower.standing.label}, which is as good"
+    return said
+
+
+def _names(candidates: Sequence[Candidate]) -> str:
+    names = [one.standing.label for one in candidates[:LISTED]]
+    return text.listing(names + ([f"{len(candidates) - LISTED} more"] if len(candidates) > LISTED else []))
+
+
+def _left_out(run: Run, found: Quality) -> tuple[tuple[str, str], ...]:
+    """What was not tried for want of budget, and what there is not for images of this size."""
+    said = []
+    skipped = [record for record in run.current if record["status"] == "skipped" and "budget" in str(record["reason"])]
+    if skipped:
+        kinds = {"trial": "trial", "timing": "timed contestant", "yardstick": "yardstick"}
+        counts = [
+            text.count(sum(record["kind"] == kind for record in skipped), noun)
+            for kind, noun in kinds.items()
+            if any(record["kind"] == kind for record in skipped)
+        ]
+        standings, _ = found.standings()
+        full = {standing.configuration[:2] for standing in standings}
+        networks = dict.fromkeys(
+            (str(record["cell"]["architecture"]), record["cell"]["latent"])
+            for record in skipped
+            if record["kind"] == "trial"
+        )
+        partly = [
+            f"{name}{f' ({latent})' if latent else ''}" for name, latent in networks if (name, latent) not in full
+        ]
+        who = f" (so {text.listing(partly)} did not take part)" if partly else ""
+        if counts:
+            said.append(("Not tried", f"{text.listing(counts)} for want of budget{who}; the same command goes on"))
+    unfit = dict.fromkeys(
+        str(record["reason"]) for record in run.of("trial", "unsupported") if "images" in str(record["reason"])
+    )
+    if unfit:
+        said.append(("Not possible", "; ".join(list(unfit)[:LISTED])))
+    return tuple(said)
+
+
+def _commands(
+    run: Run, records: Sequence[tuple[Condition, Record]], found: Quality, one: Contestant | None
+) -> tuple[tuple[str, str], ...]:
+    folder = (run.folders or (run.folder,))[0]
+    where = "" if folder.parent.name in RESULTS else f" --run {folder}"
+    lines = []
+    for condition, record in records:
+        identity = record["id"][:ID_CHARACTERS]
+        backend = one.backend if one else record["cell"]["backend"]
+        form = _FORM.get(backend.partition("[")[0], "onnx")
+        noise = found.conditions[condition]
+        lines.append(
+            (
+                f"denoise pictures with noise like {noise}",
+                f"daebench denoise IMAGE... --record {identity} -o DIR{where}",
+            )
+        )
+        lines.append((f"take the network trained on {noise}", f"daebench export {identity} --to {form}{where}"))
+    return tuple(lines)
