@@ -121,7 +121,7 @@ class TrialBench:
         else:
             scores, before = scored.scores, scored.noisy
             result["pictures"] = {name: save_strip(images, folder) for name, images in scored.pictures.items()}
-            hashes |= {"noisy_test": scored.digest, "whole": scored.clean_digest}
+            hashes |= scored.hashes(clean.digest, noisy.digest)
         result["metrics"] = {
             **quality.summarise(scores, before),
             "train_loss": curve[-1]["train_loss"],

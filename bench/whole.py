@@ -125,6 +125,15 @@ class Found:
     clean_digest: str
     finite: bool = True
 
+    def hashes(self, data: str, noisy: str) -> dict[str, str]:
+        """Those of a record, from those of the patches: whoever compares records by them must not take scores of
+        patches for scores of whole images."""
+        together = [
+            hashlib.sha256(f"{one} {other}".encode())
+            for one, other in ((data, self.clean_digest), (noisy, self.digest))
+        ]
+        return {"data": together[0].hexdigest(), "noisy": together[1].hexdigest()[:16], "noisy_test": self.digest}
+
 
 def evaluate(cell: Noised, denoise: Denoise) -> Found:
     """Score ``denoise``, of images (1, h, w, c), on the test images of ``cell``'s data set, one at a time."""

@@ -74,6 +74,20 @@ def test_every_backend_computes_the_specification(proved: dict, backend: str, ar
         assert ("weights after step 100" in quantities) == (cell.precision == "float64")
 
 
+LARGER = (
+    {"architecture": "conv", "latent": 8, "height": 32, "width": 32, "channels": 3},
+    {"architecture": "strided", "height": 64, "width": 64},
+)
+"""Colour, and images larger than those of the published systems: what folders and photographs are made of."""
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_every_backend_computes_colour_and_larger_images(cache: Path, backend: str) -> None:
+    cells = [CertificateCell(backend=backend, track="tuned", batch_size=16, **axes) for axes in LARGER]  # type: ignore[arg-type]
+    for cell, record in zip(cells, run_certificates(cells, use_cache=False), strict=True):
+        assert record["status"] == "ok", f"{cell.architecture} {cell.height}x{cell.width}: {record['reason']}"
+
+
 def certify_in_process(kind: type[Torch], precision: str, **axes: object) -> dict:
     adapter = kind()
     adapter.configure(Setting("cpu", precision, 1))  # type: ignore[arg-type]

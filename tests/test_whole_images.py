@@ -233,8 +233,15 @@ def test_a_trial_is_scored_on_whole_images(pictures: str, tmp_path: Path) -> Non
     # A yardstick is calibrated on the same patches and scored on the same noisy bytes.
     shared = {name: value for name, value in cell.axes().items() if name in YardstickCell.__dataclass_fields__}
     yardstick = YardstickBench().run(YardstickCell(**shared, method="identity"), tmp_path / "run")
-    for name in ("data", "noisy", "noisy_test", "whole"):
+    on_patches = trial.TrialBench(Fake())
+    on_patches.adapter.configure(Setting())
+    other = on_patches.run(cell_of("photos", evaluate="patches"), tmp_path / "run")
+    assert other["hashes"].keys() == record["hashes"].keys()
+    for name in ("data", "noisy", "noisy_test"):
         assert yardstick["hashes"][name] == record["hashes"][name]
+    patches = trial.load_clean(cell)
+    assert record["hashes"]["data"] != patches.digest  # not to be mistaken for scores of patches
+    assert record["hashes"]["noisy"] != trial.corrupted(cell, patches).digest
     assert yardstick["metrics"]["psnr"] == pytest.approx(record["metrics"]["psnr_noisy"], abs=1e-12)
     assert len(load_scores(tmp_path / "run", yardstick["scores"])) == 2
 

@@ -132,11 +132,11 @@ class YardstickBench:
         chosen = METHODS[cell.method]
         found = calibrate(chosen, pairs.noisy_train, pairs.clean_train)
         scored = whole.evaluate(cell, lambda images: chosen.denoise(images, found.parameters))
-        kinds = {"noisy_test": scored.digest, "whole": scored.clean_digest, "source": source_digest()}
+        hashes = {**scored.hashes(pairs.hashes["data"], pairs.hashes["noisy"]), "source": source_digest()}
         result: dict[str, Any] = {
             "metrics": {},
             "pictures": {},
-            "hashes": {**pairs.hashes, **kinds},
+            "hashes": hashes,
             "calibration": found.to_json(),
         }
         if not scored.finite:
