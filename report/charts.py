@@ -53,7 +53,7 @@ CONFIG: dict[str, Any] = {
     },
     "legend": {
         "orient": "top", "direction": "horizontal", "title": None, "labelFontSize": 12, "labelColor": "#3B4453",
-        "titleFontSize": 12, "titleFontWeight": "normal", "titleColor": "#3B4453", "columns": 4, "symbolStrokeWidth": 2,
+        "titleFontSize": 12, "titleFontWeight": "normal", "titleColor": "#3B4453", "columns": 3, "symbolStrokeWidth": 2,
     },
 }  # fmt: skip
 MOST_EPOCH_TICKS = 10

@@ -14,6 +14,8 @@ LOSS_COLOURS = {"training": "#0072B2", "validation": "#D55E00"}
 VARIANT_COLOURS = ("#117733", "#882255", "#332288", "#AA7700", "#44AA99", "#CC6677", "#0072B2", "#D55E00")
 DENOISED, NOISY = "denoised", "noisy input"
 HEIGHT = 260
+PHONE = 34
+"""Characters of a legend that a phone has room for."""
 
 
 def loss_chart(label: str, one: Comparison, number: int) -> Chart | None:
@@ -36,8 +38,8 @@ def loss_chart(label: str, one: Comparison, number: int) -> Chart | None:
     scale = alt.Scale(domain=list(LOSS_COLOURS), range=list(LOSS_COLOURS.values()))
     colour = alt.Color("what:N", scale=scale, legend=_legend())
     domain = _domain([*(row["loss"] for row in rows), *(point["loss"] for point in points)])
-    x, y = _epoch_axis(rows), alt.Y("loss:Q", title="loss", scale=alt.Scale(domain=domain, nice=False))
-    curves = _curve(rows, x, y, colour, "loss", ".4f")
+    x, y = _epoch_axis(rows), alt.Y("loss:Q", title="loss", scale=alt.Scale(domain=domain, zero=False, nice=False))
+    curves = _curve(rows, x, y, colour, ("loss", ".4f", domain))
     marks = (
         alt.Chart(alt.Data(values=points))
         .mark_point(shape="diamond", size=70, filled=False, strokeWidth=1.8, opacity=1)
@@ -76,10 +78,10 @@ def psnr_chart(recipe: str, own: Sequence[tuple[str, Comparison]], number: int) 
     labels = list(dict.fromkeys(row["what"] for row in rows))
     colours = [VARIANT_COLOURS[index % len(VARIANT_COLOURS)] for index in range(len(labels))]
     scale = alt.Scale(domain=labels, range=colours)
-    colour = alt.Color("what:N", scale=scale, legend=_legend() if len(labels) > 1 else None)
+    colour = alt.Color("what:N", scale=scale, legend=_legend(max(map(len, labels))) if len(labels) > 1 else None)
     domain = _domain([row["psnr"] for row in (*rows, *inputs)])
-    x, y = _epoch_axis(rows), alt.Y("psnr:Q", title="PSNR, dB", scale=alt.Scale(domain=domain, nice=False))
-    curves = _curve(rows, x, y, colour, "psnr", ".2f")
+    x, y = _epoch_axis(rows), alt.Y("psnr:Q", title="PSNR, dB", scale=alt.Scale(domain=domain, zero=False, nice=False))
+    curves = _curve(rows, x, y, colour, ("psnr", ".2f", domain))
     dashed = (
         alt.Chart(alt.Data(values=inputs))
         .mark_line(strokeDash=DASHES[1], strokeWidth=1.3, opacity=0.8)
@@ -175,11 +177,12 @@ def _domain(values: Sequence[float | None]) -> list[float]:
     return [min(known) - margin, max(known) + margin]
 
 
-def _legend() -> Any:
+def _legend(longest: int = 10) -> Any:
+    """``longest``: characters of a label; long ones stand below each other on a phone."""
     import altair as alt
 
     # The bands would make the symbols as pale as they are.
-    return alt.Legend(symbolType="stroke", symbolSize=400, symbolOpacity=1)
+    return alt.Legend(symbolType="stroke", symbolSize=400, symbolOpacity=1, columns=max(1, min(4, PHONE // longest)))
 
 
 def _epoch_axis(rows: Sequence[dict[str, Any]]) -> Any:
@@ -191,15 +194,17 @@ def _epoch_axis(rows: Sequence[dict[str, Any]]) -> Any:
     return alt.X("epoch:Q", title="epoch", axis=axis, scale=alt.Scale(zero=False, nice=False, padding=6))
 
 
-def _curve(rows: Sequence[dict[str, Any]], x: Any, y: Any, colour: Any, name: str, digits: str) -> Any:
-    """Lines over bands, and dots where the epochs are few enough."""
+def _curve(rows: Sequence[dict[str, Any]], x: Any, y: Any, colour: Any, field: tuple[str, str, list[float]]) -> Any:
+    """Lines with dots over bands; ``field``: its name, format and domain."""
     import altair as alt
+
+    name, digits, domain = field
 
     tips = [alt.Tooltip("what:N", title="curve"), alt.Tooltip("epoch:Q"), alt.Tooltip(f"{name}:Q", format=digits)]
     known = [row for row in rows if row["low"] is not None and row["high"] is not None]
     base = alt.Chart(alt.Data(values=list(rows)))
     band = alt.Chart(alt.Data(values=known)).mark_area(opacity=0.18, clip=True).encode(
-        x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour
+        x=x, y=alt.Y("low:Q", scale=alt.Scale(domain=domain, zero=False)), y2="high:Q", color=colour
     )  # fmt: skip
     lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
     dots = base.mark_point(filled=True, size=22).encode(x=x, y=y, color=colour, tooltip=tips)
