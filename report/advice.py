@@ -97,7 +97,10 @@ def advise(run: Run, found: Quality, loads: Sequence[Workload]) -> Advice | None
     images = {one.configuration: _by_image(run, trials, one.configuration, shared) for one in gaining}
     candidates = [_candidate(gaining[0], one, images, loads) for one in gaining]
     chosen = choose(candidates)
-    facts = [("Quality", _quality(chosen, candidates, found, shared)), ("Speed", _speed(chosen, candidates))]
+    facts = [
+        ("Quality", _quality(chosen, candidates, found, shared, len(standings))),
+        ("Speed", _speed(chosen, candidates)),
+    ]
     one = chosen.fastest
     who = f" with {one.backend}, {one.track} track" if one else ""
     records = _records(trials, chosen.standing.configuration, shared, one)
@@ -220,7 +223,9 @@ def _order(cell: Mapping[str, Any]) -> tuple[Any, ...]:
 # -- in words ------------------------------------------------------------------------------------------------------
 
 
-def _quality(chosen: Candidate, candidates: Sequence[Candidate], found: Quality, shared: Sequence[Condition]) -> str:
+def _quality(
+    chosen: Candidate, candidates: Sequence[Candidate], found: Quality, shared: Sequence[Condition], tried: int
+) -> str:
     over = found.conditions[shared[0]] if len(shared) == 1 else f"{len(shared)} corruptions"
     said = f"{text.decibels(chosen.standing.gain)} PSNR over the noisy input (mean over {over})"
     if len(shared) == 1:
@@ -240,7 +245,7 @@ def _quality(chosen: Candidate, candidates: Sequence[Candidate], found: Quality,
         # The gap of the chosen one is nothing that counts, so the best one's lead over the next is its own.
         said += f"; the next, {worse[0].standing.label}, has {text.decibels(worse[0].gap)} less than the best"
     if len(candidates) == 1:
-        said += "; no other network gains"
+        said += "; no other network gains" if tried > 1 else "; no other network was trained under all of it"
     return said
 
 

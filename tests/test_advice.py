@@ -198,6 +198,7 @@ def test_without_timing_or_weights_it_says_so(run: Runs) -> None:
     advice = run.advice()
     assert advice is not None
     assert advice.headline == "Take dense (latent 32, MSE)"
+    assert facts(advice)["Quality"].endswith("; no other network was trained under all of it")
     assert "not measured" in facts(advice)["Speed"]
     assert "keep_weights = true" in facts(advice)["To use it"]
 
@@ -211,6 +212,13 @@ def test_what_was_not_tried_is_said(run: Runs) -> None:
         "2 trials for want of budget (so conv (128) did not take part); the same command goes on"
     )
     assert "30x30x1" in said["Not possible"]
+
+
+def test_those_that_do_not_gain_are_no_choice(run: Runs) -> None:
+    run.trial("dense", 32, NOISY - 1).trial("conv", 32, 18.0).timing("dense", 32, 9000).timing("conv", 32, 900)
+    advice = run.advice()
+    assert "conv" in (advice.headline if advice else "")
+    assert facts(advice)["Quality"].endswith("; no other network gains")
 
 
 def test_no_trial_at_all(run: Runs) -> None:
