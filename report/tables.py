@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from report.speed import RATE
 from report.tradeoff import Point
 from results.loading import Run
 from results.schema import Record
+from results.statistics import Interval
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -60,6 +62,7 @@ def printable(value: object) -> str:
 def quality_table(found: Quality) -> Table:
     """Gain in PSNR: a row for each corruption, a column for each configuration, shaded by value."""
     top = max((score.gain for score in found.scores.values()), default=1.0)
+    seeded = any(len(score.by_seed) > 1 for score in found.scores.values())
     rows = []
     for condition, label in found.conditions.items():
         scores = [found.scores.get((condition, configuration)) for configuration in found.configurations]
@@ -73,6 +76,8 @@ def quality_table(found: Quality) -> Table:
                 continue
             interval = score.interval
             note = f"±{text.fixed((interval.high - interval.low) / 2)}" if interval.known else ""
+            # An interval over images is another thing than one over seeds: it says so where both stand in a table.
+            note += " (images)" if note and seeded and len(score.by_seed) == 1 else ""
             tied = score is best or gap(best, score).includes(0.0)
             kind = "heat best" if tied and len(present) > 1 else "heat"
             row.append(Cell(text.signed(score.gain), note, kind, shade(score.gain, top)))
@@ -93,7 +98,7 @@ def _header(names: Sequence[str], configuration: tuple[Any, ...]) -> str:
 
 
 def standings_table(found: Quality) -> Table:
-    """Configurations by mean gain, with SSIM."""
+    """Configurations by mean gain, with SSIM; what seeds and what test images leave open, apart from each other."""
     standings, shared = found.standings()
     rows = []
     for standing in standings:
@@ -106,15 +111,21 @@ def standings_table(found: Quality) -> Table:
                 Cell(str(architecture), describe(axes, found.configuration_axes[len(CONFIGURATION) :]), kind="name"),
                 Cell("none" if latent is None else f"{latent}"),
                 Cell(LOSS_NAMES.get(loss, str(loss))),
-                Cell(*split(text.decibels(standing.gain))),
+                Cell(f"{text.signed(standing.gain.value)} dB"),
+                Cell(_half(standing.gain) if len(standing.by_seed) > 1 else "one seed"),
+                Cell(f"±{text.fixed(standing.half)}" if math.isfinite(standing.half) else "–"),
                 Cell(text.fixed(sum(known) / len(known), 3) if known else "–"),
                 Cell(str(len(standing.by_seed))),
             ]
         )
-    columns = ["architecture", "latent", "loss", "gain in PSNR", "SSIM", "seeds"]
+    columns = ["architecture", "latent", "loss", "gain in PSNR", "over seeds", "over images", "SSIM", "seeds"]
     caption = f"Mean over {text.count(len(shared), 'corruption')} that all of these were trained on"
     tied = ["leader" if difference(standings[0], one).includes(0.0) else "" for one in standings]
-    return Table(caption, columns, rows, frozenset((1, 3, 4, 5)), tied)
+    return Table(caption, columns, rows, frozenset((1, 3, 4, 5, 6, 7)), tied)
+
+
+def _half(interval: Interval) -> str:
+    return f"±{text.fixed((interval.high - interval.low) / 2)}"
 
 
 def agreement_table(found: Quality) -> Table:

@@ -31,6 +31,38 @@ def names_and_splits(folder: Path) -> dict[bytes, str]:
     return {image.tobytes(): split for split in ("train", "test") for image in getattr(data, split)}
 
 
+def test_folders_of_classes_are_labels(tmp_path: Path) -> None:
+    for number, name in enumerate(("owls", "cats")):
+        fill(tmp_path / name, range(10 * number, 10 * number + 8))
+    data = datasets.load(f"folder:{tmp_path}")
+    assert data.train_labels is not None
+    assert data.test_labels is not None
+    labels = {image.tobytes(): label for image, label in zip(data.train, data.train_labels, strict=True)}
+    labels |= {image.tobytes(): label for image, label in zip(data.test, data.test_labels, strict=True)}
+    for number in (0, 7, 10, 17):
+        path = tmp_path / ("owls" if number < 10 else "cats") / f"{number:03}.png"
+        assert labels[read(path.read_bytes(), 28, 1).tobytes()] == (number < 10), "cats are 0, owls are 1"
+    chosen = datasets.load(f"folder:{tmp_path}", train=3)
+    assert chosen.train_labels is not None
+    assert [labels[image.tobytes()] for image in chosen.train] == list(chosen.train_labels)
+
+
+def test_splits_may_hold_folders_of_classes_and_other_folders_are_no_labels(tmp_path: Path) -> None:
+    for number, place in enumerate(("train/a", "train/b", "test/b")):
+        fill(tmp_path / "given" / place, range(4 * number, 4 * number + 4))
+    data = datasets.load(f"folder:{tmp_path / 'given'}")
+    assert data.train_labels is not None
+    assert data.test_labels is not None
+    assert list(data.train_labels) == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert list(data.test_labels) == [1, 1, 1, 1], "the same class as in the other split"
+    fill(tmp_path / "mixed" / "a", range(4))
+    fill(tmp_path / "mixed" / "b", range(4, 8))
+    fill(tmp_path / "mixed", range(8, 9))
+    fill(tmp_path / "single" / "a", range(4))
+    for name in ("mixed", "single"):
+        assert datasets.load(f"folder:{tmp_path / name}").train_labels is None
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG", "bmp", "gif", "tif", "tiff", "webp", "pgm", "ppm"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_common_formats_are_read(tmp_path: Path, suffix: str, channels: int) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import report
-from report import codes, robustness
+from report import codes, robustness, tables
 from report.page import make_page
+from report.quality import quality
 from report.sentences import analyse, findings
 from results.loading import Run, load_run
 from results.schema import validate
@@ -59,8 +62,6 @@ def asked(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def make(folder: Path, seeds: tuple[int, ...] = (0,)) -> Run:
-    from dataclasses import replace
-
     fake_run.make_run(folder, replace(SIZE, seeds=seeds), ("certificate", "trial"))
     path = folder / "records.jsonl"
     records = [asked(json.loads(line)) for line in path.read_text().splitlines()]
@@ -100,6 +101,29 @@ def test_intervals_are_over_seeds_where_there_are_several(seeded: Run) -> None:
     codes_ = next(one for one in codes.judged(seeded) if one.label.startswith("conv (latent 64"))
     assert codes_.figures["probe_accuracy_noisy"].value == pytest.approx(0.7 + 0.01)
     assert codes_.figures["cluster_ari_noisy"].known, "without an interval over images, but with one over seeds"
+
+
+def test_what_seeds_and_what_images_leave_open_stand_apart(run: Run, seeded: Run) -> None:
+    columns = {"one": tables.standings_table(quality(run)), "three": tables.standings_table(quality(seeded))}
+    for table in columns.values():
+        assert table.columns[3:6] == ["gain in PSNR", "over seeds", "over images"]
+        # The fake run gives the gain of every trial an interval of 0.8 times 0.11 dB either way over images.
+        assert {row[5].text for row in table.rows} == {"±0.09"}
+    assert {row[4].text for row in columns["one"].rows} == {"one seed"}
+    standing = quality(seeded).standings()[0][0]
+    assert columns["three"].rows[0][4].text == f"±{(standing.gain.high - standing.gain.low) / 2:.2f}"
+
+
+def test_a_table_with_both_kinds_of_intervals_says_which_is_which(seeded: Run, run: Run, tmp_path: Path) -> None:
+    kept = [one for one in seeded.records if one["cell"]["architecture"] == "dense" or one["cell"]["seed"] == 0]
+    shutil.copytree(seeded.folder, tmp_path / "part")
+    (tmp_path / "part" / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kept))
+    table = tables.quality_table(quality(load_run(tmp_path / "part")))
+    for row in table.rows:
+        for name, cell in zip(table.columns[2:], row[2:], strict=True):
+            assert cell.note.endswith("(images)") is name.startswith("conv"), name
+    plain = tables.quality_table(quality(run))
+    assert not any(cell.note.endswith("(images)") for row in plain.rows for cell in row), "one kind needs no name"
 
 
 def test_the_worst_case_is_said_and_comes_first_where_it_is_worst(run: Run) -> None:
@@ -181,6 +205,6 @@ def test_trials_that_were_asked_and_others_are_one_condition(tmp_path: Path) -> 
     records = [json.loads(line) for line in path.read_text().splitlines()]
     mixed = [asked(one) if one["cell"]["backend"] == "torch" else one for one in records]
     path.write_text("".join(json.dumps(record) + "\n" for record in mixed))
-    quality = analyse(load_run(tmp_path / "mixed")).quality
-    assert list(quality.conditions.values()) == sorted(SIZE.corruptions)
-    assert len(quality.agreements) == 1
+    found = analyse(load_run(tmp_path / "mixed")).quality
+    assert list(found.conditions.values()) == sorted(SIZE.corruptions)
+    assert len(found.agreements) == 1
