@@ -45,8 +45,9 @@ STARTS = 3
 """K-means begins so often and keeps the best."""
 MOST_VALUES = 4096
 """Larger codes and images are not probed: that would take longer than training the network."""
-KEPT = 64
-"""Sets of figures of pixels and principal components that a worker keeps: a few numbers each."""
+KEPT = 4096
+"""Sets of figures of pixels and principal components that a worker keeps, a few numbers each: two for every noise and
+seed of a sweep, and one for every size of code."""
 Z = 1.959963984540054
 """The normal quantile of a 95 % interval."""
 

@@ -12,6 +12,8 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from bench import datasets
+from bench.cells import CROSS_NOISE_SEPARATOR
+from bench.codes import PROBE_IMAGES
 from bench.energy import WINDOW_SECONDS, EnergyUnavailable, find_meter
 from bench.sessions import RESIZED_BLOCKS
 from bench.timing import (
@@ -86,6 +88,10 @@ YARDSTICKS = {
 OTHER_YARDSTICK = (0.2, 2e-5)
 DECOMPOSE = 5.0
 """Seconds for the first linear optimum of some images of 28x28 pixels; further ranks come from the same work."""
+CROSS = 1.5e-4
+"""Seconds to score one test image of 28x28 pixels under one further corruption, its share of making that included."""
+CODES = 4e-4
+"""Seconds of probes and clusterings for each image that they look at, their share of pixels and components included."""
 TRAIN_IMAGES = 60_000
 TEST_IMAGES = 10_000
 """Sizes of a data set that is used in full, if nothing else is known: those of MNIST."""
@@ -193,7 +199,12 @@ def trial_seconds(cell: TrialCell) -> float:
     pixels = cell.height * cell.width * cell.channels / 784
     epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
     noise = (train * (cell.epochs if cell.refresh else 1) + test) * CORRUPT * pixels
-    return epochs + noise + (_whole_seconds(cell) if cell.evaluate == "whole" else test * SCORE * pixels)
+    codes = CODES * (min(train, PROBE_IMAGES) + min(test, PROBE_IMAGES)) if cell.codes else 0.0
+    if cell.evaluate == "whole":
+        return epochs + noise + codes + _whole_seconds(cell)
+    others = max(len(cell.cross_noise.split(CROSS_NOISE_SEPARATOR)) - 1, 0)
+    cross = others * (test * CROSS * pixels + inference_seconds(cell, test))
+    return epochs + noise + codes + cross + test * SCORE * pixels
 
 
 def _whole_seconds(cell: TrialCell) -> float:
