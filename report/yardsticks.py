@@ -94,7 +94,7 @@ def _keys(record: Record) -> list[Hashable]:
     """Where two records have one of these in common, they are about the same images.  The second one is for training
     sets that stand several times: their noise is more, that of the test images the same."""
     cell, hashes = record["cell"], record.get("hashes", {})
-    about = (cell["dataset"], cell["corruption"])
+    about = (cell["dataset"], cell["corruption"], cell.get("evaluate", "patches"))
     keys: list[Hashable] = []
     if "noisy" in hashes:
         keys.append((*about, hashes["noisy"]))
@@ -219,30 +219,35 @@ def said(found: Sequence[Worth]) -> tuple[str, str] | None:
     """(headline, detail): whether networks beat the best linear denoiser of their rank, and the best classical one."""
     linear = [(one, one.linear) for one in found if one.linear]
     classical = [(one, one.classical) for one in found if one.classical]
-    if not linear:
-        return None
-    rank = "the best linear denoiser of its rank"
-    if len(linear) == 1:
-        ((one, rival),) = linear
-        verb = {
-            BETTER: f"{one.label} beats {rank}, by",
-            EQUAL: f"{one.label} shows no measurable difference from {rank}:",
-            WORSE: f"{one.label} does not beat {rank}:",
-            UNKNOWN: f"{one.label} beside {rank}:",
-        }[rival.verdict]
-        headline, parts = f"{verb} {text.decibels(rival.gain)}", []
-    else:
-        counts = [(verdict, sum(rival.verdict == verdict for _, rival in linear)) for verdict in _SAID]
-        (_, better), *rest = counts
-        headline = f"In {better} of {len(linear)} cases, a network beats {rank}"
-        headline += "".join(f", in {count} {_SAID[verdict]}" for verdict, count in rest if count)
-        parts = [f"leads of {_ends(linear)}"]
+    names = list(dict.fromkeys(rival.name for _, rival in classical))
+    best = f"the best classical denoiser ({text.listing(names) if len(names) <= MOST_NAMES else 'of many'})"
+    if not linear:  # whole images have none
+        return _against(classical, best) if classical else None
+    headline, detail = _against(linear, "the best linear denoiser of its rank")
     if classical:
         beaten = sum(rival.verdict == BETTER for _, rival in classical)
-        names = list(dict.fromkeys(rival.name for _, rival in classical))
-        best = f"the best classical denoiser ({text.listing(names) if len(names) <= MOST_NAMES else 'of many'})"
-        parts.append(f"{best} is beaten in {beaten} of {len(classical)}, leads of {_ends(classical)}")
-    return headline, "; ".join(parts)
+        further = f"{best} is beaten in {beaten} of {len(classical)}, leads of {_ends(classical)}"
+        detail = f"{detail}; {further}" if detail else further
+    return headline, detail
+
+
+def _against(pairs: Sequence[tuple[Worth, Rival]], whom: str) -> tuple[str, str]:
+    """Verdicts in words, and the leads between which they lie; a single lead stands with its verdict."""
+    if len(pairs) == 1:
+        ((one, rival),) = pairs
+        verb = {
+            BETTER: f"{one.label} beats {whom}, by",
+            EQUAL: f"{one.label} shows no measurable difference from {whom}:",
+            WORSE: f"{one.label} does not beat {whom}:",
+            UNKNOWN: f"{one.label} beside {whom}:",
+        }[rival.verdict]
+        return f"{verb} {text.decibels(rival.gain)}", ""
+    counts = {verdict: sum(rival.verdict == verdict for _, rival in pairs) for verdict in _SAID}
+    headline = f"In {counts[BETTER]} of {len(pairs)} cases, a network beats {whom}"
+    headline += "".join(
+        f", in {counts[verdict]} {words}" for verdict, words in _SAID.items() if words and counts[verdict]
+    )
+    return headline, f"leads of {_ends(pairs)}"
 
 
 _SAID = {BETTER: "", WORSE: "it is worse", EQUAL: "there is no measurable difference", UNKNOWN: "no interval is known"}

@@ -26,7 +26,7 @@ from bench.runner import Options
 from bench.sweep import load_sweep
 from bench.yardstick_plan import COSTLY, yardsticks_for
 from bench.yardsticks import PLAIN, TONED, YardstickCell
-from report import sentences
+from report import sentences, text
 from report.page import make_page
 from report.sentences import analyse
 from report.yardstick_views import worth_charts, worth_table
@@ -91,7 +91,10 @@ def test_trials_are_projected_onto_their_images(tmp_path: Path) -> None:
 def test_ranks_are_those_of_codes_as_far_as_images_have_so_many() -> None:
     large = replace(CELL, latent=500)
     assert {cell.rank for cell in yardsticks_for([CELL, large, replace(CELL, latent=None)])} == {None, 4, 144}
-    assert yardsticks_for([replace(CELL, evaluate="whole")]) == []
+    # A matrix is made for images of one size.
+    assert {(cell.rank, cell.evaluate) for cell in yardsticks_for([replace(CELL, evaluate="whole")])} == {
+        (None, "whole")
+    }
 
 
 def test_they_are_in_the_estimate_and_in_what_a_dry_run_shows(
@@ -322,10 +325,13 @@ def test_the_report_says_what_the_networks_are_worth(run: Run, folder: Path) -> 
     (one,) = (
         one for one in analysis.worths if one.label == "conv (latent 16, MSE) on glyphs, salt_pepper(0.3)"
     )  # fmt: skip
+    assert one.classical is not None
     alone = said([one])
     assert alone is not None
     assert alone[0].startswith(f"{one.label} beats the best linear denoiser of its rank, by +1.")
-    assert said([replace(one, linear=None)]) is None
+    assert said([replace(one, linear=None)]) == (f"{one.label} beats the best classical denoiser (nlm-tone), by "
+                                                 f"{text.decibels(one.classical.gain)}", "")  # fmt: skip
+    assert said([replace(one, linear=None, classical=None)]) is None
 
     table = worth_table(analysis.worths)
     assert len(table.rows) == 32
