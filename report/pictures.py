@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from report import text
-from report.naming import CONFIGURATION, backend_key, configuration_label, describe, natural_key, varying
-from report.quality import condition_axes, who, who_axes
+from report.naming import CONFIGURATION, backend_key, configuration_label, describe, natural_key
+from report.quality import condition_axes, label_axes, who, who_axes
 from report.yardsticks import Yardsticks, beside
 from results.loading import Run
 from results.schema import Record
@@ -48,7 +48,7 @@ def groups(run: Run) -> list[Group]:
         return []
     axes = condition_axes(trials[0]["cell"])
     differing = who_axes(trials)
-    label_axes = varying((record["cell"] for record in trials), [name for name in axes if name != "corruption"])
+    named = label_axes(trials, axes)
     found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in trials:
         cell = record["cell"]
@@ -60,7 +60,7 @@ def groups(run: Run) -> list[Group]:
         cell = group[0]["cell"]
         strips = _strips(run, group, differing, yardsticks)
         if strips:
-            extra = describe(cell, label_axes)
+            extra = describe(cell, named)
             title = f"{cell['corruption']}{', ' + extra if extra else ''} · {configuration_label(cell)}"
             made.append(Group(title, strips))
     return made

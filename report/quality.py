@@ -156,6 +156,15 @@ def condition_axes(cell: dict[str, Any]) -> list[str]:
     return sorted(name for name in cell if name not in (*WHO, *CONFIGURATION, *ASKED, "seed"))
 
 
+def label_axes(trials: Sequence[Record], axes: Sequence[str]) -> tuple[str, ...]:
+    """Those of ``axes`` by which conditions are named besides the corruption: that differ in this run; and that whole
+    images are scored, which figures of other runs do not do."""
+    cells = [record["cell"] for record in trials]
+    names = varying(cells, [name for name in axes if name != "corruption"])
+    whole = any(cell.get("evaluate") == "whole" for cell in cells)
+    return (*names, "evaluate") if whole and "evaluate" not in names else names
+
+
 def who_axes(trials: Sequence[Record]) -> tuple[str, ...]:
     """The axes by which backends have to be told apart in this run; the track of a backend is one of them only if
     one backend has two."""
@@ -175,7 +184,7 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
     trained = varying([record["cell"] for record in trials], TRAINING)
     configuration_axes = (*CONFIGURATION, *trained)
     axes = [name for name in condition_axes(trials[0]["cell"]) if name not in trained] if trials else []
-    label_axes = varying((record["cell"] for record in trials), [name for name in axes if name != "corruption"])
+    named = label_axes(trials, axes)
 
     groups: dict[tuple[Condition, Configuration], list[Record]] = defaultdict(list)
     labels: dict[Condition, str] = {}
@@ -184,7 +193,7 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         condition = tuple(cell.get(name) for name in axes)
         configuration = tuple(cell[name] for name in configuration_axes)
         groups[condition, configuration].append(record)
-        labels[condition] = ", ".join(filter(None, [cell["corruption"], describe(cell, label_axes)]))
+        labels[condition] = ", ".join(filter(None, [cell["corruption"], describe(cell, named)]))
     conditions = dict(sorted(labels.items(), key=lambda item: natural_key(item[1])))
     configurations = {
         key: configuration_label(dict(zip(configuration_axes, key, strict=True)), trained)

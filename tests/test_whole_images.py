@@ -303,3 +303,15 @@ def test_every_backend_computes_whole_images(backend: str) -> None:
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert max(found["conv-residual(3,4)"], found["strided"]) < 5e-6
     assert found["patch"] == 0  # the network of the trial is still there
+
+
+def test_the_report_says_that_images_were_whole() -> None:
+    from report.naming import configuration_label, describe
+    from report.quality import label_axes
+
+    cell = cell_of("photos").axes()
+    trials = [{"cell": cell}, {"cell": {**cell, "corruption": "blur(1)"}}]
+    assert label_axes(trials, ["corruption", "evaluate", "test"]) == ("evaluate",)
+    assert describe(cell, ["evaluate"]) == "whole images"
+    assert label_axes([{"cell": {**cell, "evaluate": "patches"}}], ["corruption", "evaluate"]) == ()
+    assert configuration_label(cell) == "conv-residual(2,2) (no code, MSE)"
