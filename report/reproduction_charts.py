@@ -22,7 +22,7 @@ def loss_chart(label: str, one: Comparison, number: int) -> Chart | None:
     """Training and validation loss by epoch: mean over seeds with its interval as a band, published points on top."""
     import altair as alt
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"what": name, "epoch": epoch, "loss": mean, "low": low, "high": high}
         for metric, name in LOSSES.items()
         for epoch, mean, low, high in one.curves.get(metric, ())
@@ -30,7 +30,7 @@ def loss_chart(label: str, one: Comparison, number: int) -> Chart | None:
     if not rows:
         return None
     # As far as training went: ticks of a published future would squeeze what there is.
-    points = [
+    points: list[dict[str, Any]] = [
         {"what": LOSSES[row.metric], "epoch": row.epoch, "loss": float(row.published), "said": row.verdict}
         for row in one.rows
         if row.metric in LOSSES and row.published is not None and row.epoch is not None and row.epoch <= one.epochs
