@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from skimage import metrics
 
+from bench import quality
 from bench.quality import QualityError, Scores, score, summarise
 
 Values = NDArray[np.float64]
@@ -208,3 +209,18 @@ def test_scoring_is_cheap() -> None:
     start = time.process_time()  # of this process: not what others keep the machine busy with
     score(images, clean)
     assert time.process_time() - start < 0.6
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_images_in_strips_have_the_similarity_of_the_whole(
+    channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    clean = rng.random((2, 61, 40, channels))
+    images = np.clip(clean + rng.normal(0, 0.2, clean.shape), 0, 1)
+    at_once = quality.score(images, clean)
+    for rows in (1, 7, 50):
+        monkeypatch.setattr(quality, "LARGE", rows * 40 * channels)
+        in_strips = quality.score(images, clean)
+        assert in_strips.ssim == pytest.approx(at_once.ssim, abs=1e-12)
+        assert in_strips.ssim_wang == pytest.approx(at_once.ssim_wang, abs=1e-12)
