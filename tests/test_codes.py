@@ -59,11 +59,11 @@ def test_a_probe_reads_what_is_separable_and_nothing_from_noise() -> None:
 def test_a_probe_regularises_as_much_as_held_out_images_want() -> None:
     """Of 306 numbers six say something: with as little regularisation as there may be, the rest drowns them."""
     draw = np.random.default_rng(5)
-    (train, train_labels), (test, test_labels) = groups(600, 2, 1), groups(1000, 2, 2)
+    (train, train_labels), (test, test_labels) = groups(600, 1.5, 1), groups(1000, 1.5, 2)
     train, test = (np.hstack([part, draw.normal(size=(len(part), 300))]) for part in (train, test))
     mean, deviation = train.mean(0), train.std(0)
     least = codes._accuracy(1e4, (train - mean) / deviation, train_labels, (test - mean) / deviation, test_labels)
-    assert probe(train, train_labels, test, test_labels) > least + 0.02
+    assert probe(train, train_labels, test, test_labels) > least + 0.03
 
 
 def test_numbers_that_never_change_do_no_harm() -> None:

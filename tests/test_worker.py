@@ -76,7 +76,9 @@ def test_a_trial_learns_and_says_what_went_in(worker: Worker, tmp_path: Path) ->
     assert metrics["psnr_gain"] == pytest.approx(metrics["psnr"] - metrics["psnr_noisy"], rel=1e-9)
     assert metrics["compression"] == 12 * 12 / 4
     assert metrics["parameters"] == trial.make_architecture().parameter_count()
-    assert set(result["hashes"]) == {"data", "noisy", "weights", "order", "architecture", "adapter"}
+    assert set(result["hashes"]) == {
+        "data", "noisy", "noisy_test", "weights", "order", "architecture", "adapter",
+    }  # fmt: skip
     for name, size in (("clean", (12, 96)), ("noisy", (12, 96)), ("denoised", (12, 96))):
         from PIL import Image
 
