@@ -93,6 +93,11 @@ def denoise(
         files = pictures.save(output, name, noisy, denoised)
         print(f"{path}: {noisy.shape[1]}x{noisy.shape[0]} pixels, noise {_noise(before)} -> {_noise(after)}")
         print(f"  {files[0]}\n  {files[1]} (before | after)")
+        if (change := pictures.departs(noisy, denoised)) is not None:
+            print(
+                f"  changed by {255 * change:.0f} of 255, far more than its noise: the network knows only pictures "
+                f"like those that it was trained on ({trained.cell.dataset}); train one on pictures like this"
+            )
     print("noise: estimated standard deviation of Gaussian noise, of 255 (scikit-image, estimate_sigma)")
 
 

@@ -11,7 +11,7 @@ import pytest
 import trained_networks
 from PIL import Image
 
-from bench import cli
+from bench import cli, whole
 from bench.trained import compute, pictures, tiles
 from bench.trained.compute import Computer
 from implementations.architecture import Architecture
@@ -75,15 +75,15 @@ def test_windows_that_overlap_by_half_add_up_to_one() -> None:
 
 
 @pytest.mark.parametrize(("name", "size"), [("strided", 16), ("conv-latif", 16), ("conv-residual(4,6)", 12)])
-def test_large_pictures_are_cut_where_the_network_can_not_see_it(
+def test_whole_pictures_are_cut_where_the_network_can_not_see_it(
     monkeypatch: pytest.MonkeyPatch, name: str, size: int
 ) -> None:
     given = picture(75, 90, 1)
-    whole = applied(trained_networks.cell(name, size))(given)
-    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 100)
-    monkeypatch.setattr(tiles, "LARGE_TILE", 32)
-    cut = applied(trained_networks.cell(name, size))(given)
-    assert np.abs(cut - whole).max() < 1e-6
+    found = []
+    for core in (96, 32):
+        monkeypatch.setattr(whole, "CORE", core)
+        found.append(applied(trained_networks.cell(name, size))(given))
+    assert np.abs(found[0] - found[1]).max() < 1e-6
 
 
 def test_colours_of_a_gray_network_are_denoised_one_by_one() -> None:
@@ -141,6 +141,15 @@ def test_the_noise_of_a_picture_is_estimated() -> None:
     assert pictures.noise(noisy) == pytest.approx(0.1, rel=0.1)
     assert pictures.noise(flat) == pytest.approx(0, abs=1e-9)
     assert pictures.noise(flat[:4]) is None
+
+
+def test_a_network_that_paints_another_picture_is_found_out() -> None:
+    noisy = picture(32, 32, 1)
+    assert pictures.departs(noisy, noisy) is None
+    flat = np.full((64, 64, 1), 0.5, np.float32)
+    grainy = (flat + np.random.default_rng(0).normal(0, 0.1, flat.shape)).astype(np.float32)
+    assert pictures.departs(grainy, flat) is None, "its noise was taken out"
+    assert pictures.departs(grainy, np.zeros_like(flat)) == pytest.approx(0.51, abs=0.01)
 
 
 # -- the command ---------------------------------------------------------------------------------------------------

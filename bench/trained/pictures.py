@@ -17,6 +17,9 @@ Picture = NDArray[np.float32]
 
 LEAST_SIDE = 8
 """Pixels below which a wavelet says nothing about noise."""
+DEPARTURE, LEAST_DEPARTURE = 3.0, 0.1
+"""A network that changes a picture by more than so many times its noise, and by so much of white, has painted another
+one; noise of a few wild pixels escapes the estimate, and is less than the latter."""
 GAP = 8
 """Pixels between before and after."""
 
@@ -60,6 +63,13 @@ def noise(picture: NDArray[np.floating]) -> float | None:
         return None
     sigma = float(estimate_sigma(picture, channel_axis=-1, average_sigmas=True))
     return sigma if math.isfinite(sigma) else 0.0  # a flat picture has no coefficients but 0
+
+
+def departs(noisy: Picture, denoised: Picture) -> float | None:
+    """By how much the network changed the picture (root mean square), if that is far more than the noise that it was
+    to take out; else None."""
+    change = float(np.sqrt(np.square(denoised - noisy).mean()))
+    return change if change > max(DEPARTURE * (noise(noisy) or 0.0), LEAST_DEPARTURE) else None
 
 
 def save(target: Path, name: str, noisy: Picture, denoised: Picture) -> list[Path]:
