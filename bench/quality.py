@@ -134,7 +134,7 @@ def _in_strips(similarity: Callable[[Values, Values], Values], window: int, x: V
         count = min(step, windows - top)
         rows = slice(top, top + count + window - 1)
         total += count * similarity(x[:, rows], y[:, rows])
-    return total / windows
+    return np.asarray(total / windows)
 
 
 def _ssim(x: Values, y: Values) -> Values:
