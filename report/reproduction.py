@@ -160,9 +160,10 @@ def finding(found: Found) -> tuple[str, str] | None:
                      comparisons, strict=True))  # fmt: skip
     for label, one in pairs:
         own_good, own = verdict_counts([one])
-        differing = [part for metric in dict.fromkeys(row.metric for row in one.rows) if (part := _away(one, metric))]
+        last = [row for metric in dict.fromkeys(row.metric for row in one.rows) if (row := _last(one, metric))]
+        differing = list(map(_away, last))
         if differing:
-            reasons = dict.fromkeys(printable(row.known) for row in one.rows if row.known)
+            reasons = dict.fromkeys(printable(row.known) for row in last if row.known)
             known = "".join(f" ({reason})" for reason in reasons if reason not in told)
             told |= reasons
             share = f", {own_good} of {own} reproduced" if len(pairs) > 1 else ""
@@ -186,12 +187,14 @@ def _published(one: Comparison) -> list[str]:
     return [row.verdict for row in one.rows if row.published is not None and row.metric not in MACHINES]
 
 
-def _away(one: Comparison, metric: str) -> str:
-    """How far the last figure of ``metric`` that differs is from the published one: "+5.0 % (train loss, epoch 50)"."""
+def _last(one: Comparison, metric: str) -> Row | None:
+    """The figure of ``metric`` that differs, of the latest epoch."""
     rows = [row for row in one.rows if row.metric == metric and row.verdict == "differs" and row.measured is not None]
-    if not rows:
-        return ""
-    row = max(rows, key=lambda row: row.epoch or 0)
+    return max(rows, key=lambda row: row.epoch or 0, default=None)
+
+
+def _away(row: Row) -> str:
+    """How far it is from the published one: "+5.0 % (train loss, epoch 50)"."""
     published = float(row.published or "nan")
     share = f"{text.signed(100 * (row.measured / published - 1), 1)} %" if row.measured and published else "another"
     return f"{share} ({figure_name(row)})"
