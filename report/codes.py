@@ -168,8 +168,8 @@ def table(found: Sequence[Judged], noise: Noise) -> Table:
             row += [_cell(figure, what == PROBE) for figure in figures]
         rows.append(row)
     columns = ["network", "trained on"]
-    columns += [f"{name}: {kind}" for name in ("probe", "Rand index") for kind in KINDS.values()]
-    caption = f"What a probe and a clustering make of {noise} images"
+    columns += [f"{name}: {kind}" for name in ("probe", "Rand") for kind in ("code", "PCA", "pixels")]
+    caption = f"What a probe and a clustering (adjusted Rand index) make of {noise} images"
     return Table(caption, columns, rows, frozenset(range(2, len(columns))))
 
 

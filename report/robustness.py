@@ -217,7 +217,7 @@ def heat_map(one: Matrix, number: int) -> Chart:
         tooltip=[alt.Tooltip("train:N", title="trained on"), alt.Tooltip("test:N", title="met"),
                  alt.Tooltip("interval:N", title="gain")],
     )  # fmt: skip
-    scale = alt.Scale(domain=[-most, 0, most], range=list(COLOURS))
+    scale = alt.Scale(domain=[-most, 0, most], range=list(COLOURS), interpolate="rgb")
     cells = base.mark_rect(stroke="#ffffff", strokeWidth=1).encode(color=alt.Color("gain:Q", scale=scale, legend=None))
     own = (
         base.transform_filter("datum.own")
