@@ -194,8 +194,7 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[C
                 raise SweepError(f"sweep {sweep.name}: {error}") from None
             unfit.append((cell, str(error)))
             continue
-        code = network.latent_size
-        yield replace(cell, latent=code, codes=asked.codes and code is not None)
+        yield replace(cell, latent=network.latent_size)
 
 
 def _largest(values: Sequence[int | str]) -> int | None:
