@@ -53,6 +53,8 @@ SPEED = {
     ("keras[tensorflow]", "idiomatic"): Speed(dense=150e9, conv=100e9, strided=45e9, step=3.5e-3),
     ("keras[jax]", "tuned"): Speed(dense=140e9, conv=45e9, strided=6e9, step=0.3e-3),
     ("keras[jax]", "idiomatic"): Speed(dense=130e9, conv=45e9, strided=6e9, step=1.5e-3),
+    ("jax", "tuned"): Speed(dense=140e9, conv=45e9, strided=6e9, step=0.2e-3),
+    ("jax", "idiomatic"): Speed(dense=130e9, conv=35e9, strided=6e9, step=0.5e-3),
     ("keras[torch]", "tuned"): Speed(dense=110e9, conv=45e9, strided=26e9, step=2.8e-3),
     ("keras[torch]", "idiomatic"): Speed(dense=110e9, conv=45e9, strided=24e9, step=4.5e-3),
     ("torch", "tuned"): Speed(dense=120e9, conv=100e9, strided=30e9, step=1.1e-3),
@@ -60,11 +62,11 @@ SPEED = {
 }
 OTHER_SPEED = Speed(dense=100e9, conv=45e9, strided=20e9, step=3e-3)
 """Of a backend that came later."""
-IMPORT = {"torch": 1.0, "keras[tensorflow]": 3.3, "keras[jax]": 1.7, "keras[torch]": 3.0}
+IMPORT = {"torch": 1.0, "keras[tensorflow]": 3.3, "keras[jax]": 1.7, "jax": 1.0, "keras[torch]": 3.0}
 """Seconds from the start of a process to the framework's being there."""
-COMPILE = {"torch": 0.3, "keras[tensorflow]": 1.5, "keras[jax]": 3.5, "keras[torch]": 0.2}
+COMPILE = {"torch": 0.3, "keras[tensorflow]": 1.5, "keras[jax]": 3.5, "jax": 2.0, "keras[torch]": 0.2}
 """Seconds of build and first step of one network."""
-CERTIFICATE = {"torch": 0.4, "keras[tensorflow]": 2.5, "keras[jax]": 6.0, "keras[torch]": 0.6}
+CERTIFICATE = {"torch": 0.4, "keras[tensorflow]": 2.5, "keras[jax]": 6.0, "jax": 5.0, "keras[torch]": 0.6}
 """Seconds of one certificate of a small network, compilation included."""
 CERTIFICATE_STEPS = 120
 OTHER_SECONDS = 3.0

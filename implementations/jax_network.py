@@ -55,10 +55,10 @@ def apply(
     return (images - x if architecture.is_linear else x), statistics
 
 
-def encode(architecture: Architecture, weights: Named, x: jax.Array, *, convolve: Convolve = "library") -> jax.Array:
+def encode(architecture: Architecture, weights: Named, x: jax.Array) -> jax.Array:
     """Codes in inference mode, (n, latent), channels-last."""
     for node in architecture.nodes()[: len(architecture.encoder)]:
-        x, _ = _layer(node, weights, x, False, convolve)
+        x, _ = _layer(node, weights, x, False, "library")
     return x.reshape(len(x), -1)
 
 

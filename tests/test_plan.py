@@ -209,12 +209,13 @@ def test_the_quick_sweep_has_what_it_promises(monkeypatch: pytest.MonkeyPatch) -
         }
         for backend in {cell.backend for cell in made.trials}
     }
-    assert set(grids) == {"keras[tensorflow]", "keras[jax]", "keras[torch]", "torch"}
+    rare = set(grids) - {"keras[tensorflow]", "torch"}
+    assert {"keras[jax]", "keras[torch]"} <= rare
     assert len(grids["torch"]) == 2 * 2 * 2 * 2 * 2, "networks, codes, losses, corruptions, levels"
     assert grids["torch"] == grids["keras[tensorflow]"]
-    for rare in ("keras[jax]", "keras[torch]"):
-        assert {network for network, *_ in grids[rare]} == {"dense", "conv"}
-        assert grids[rare] < grids["torch"], "the same cells, so that backends can be compared"
+    for other in rare:
+        assert {network for network, *_ in grids[other]} == {"dense", "conv"}
+        assert grids[other] < grids["torch"], "the same cells, so that backends can be compared"
     timed = {(cell.backend, cell.architecture, cell.track) for s in made.sessions for cell in s.cells}
     for backend in ("torch", "keras[tensorflow]"):
         for network in ("dense", "conv"):

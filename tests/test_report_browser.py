@@ -19,7 +19,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (or set CHROMIUM to its path)")
 
-CHARTS = 15
+CHARTS = 19
 DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 
 

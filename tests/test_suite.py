@@ -41,7 +41,9 @@ def refuse(constant: str) -> None:
 def suite(folder: Path, *arguments: str) -> Outcome:
     """``pytest`` on a file of the suite with the fake backends, in a process of its own."""
     file = folder / "benchmarks.json"
-    environment = {**os.environ, **fake_backend.environment(), "DAEBENCH_CACHE": str(folder / "cache")}
+    # A test process among several says so in its environment, and pytest-benchmark then measures nothing.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {**inherited, **fake_backend.environment(), "DAEBENCH_CACHE": str(folder / "cache")}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-only"]
     done = subprocess.run(
         [*command, f"--benchmark-json={file}", *arguments],
