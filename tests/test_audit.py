@@ -277,8 +277,11 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> None:
     machine.fingerprint.cache_clear()
 
 
-def test_a_failed_audit_is_shown_and_not_kept(announced: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_audit_is_shown_and_not_kept(
+    announced: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a machine measured once is no property of the backend: it is asked again."""
+    monkeypatch.setenv("COLUMNS", "120")  # on 80 a table this wide breaks its words
     late = CertificateCell(**{**CELL.axes(), "backend": "late"})
     records = run_certificates([CELL, late], use_cache=False)
     assert [record["status"] for record in records] == ["ok", "parity_failed"]

@@ -89,7 +89,7 @@ def test_it_can_be_read_without_javascript(browser: Any, page_file: Path) -> Non
     boxes = [plot.bounding_box() for plot in page.locator(".plot svg").all() if plot.is_visible()]
     assert len(boxes) == CHARTS
     assert all(box["width"] > 300 and box["height"] > 80 for box in boxes)
-    assert page.locator("#findings li").count() == 8
+    assert page.locator("#findings li").count() == 9
     assert page.locator("#speed table tbody tr").first.is_visible()
 
 
