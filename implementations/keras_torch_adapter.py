@@ -2,7 +2,7 @@
 
 tuned
     Keras' model in a plain PyTorch loop: data staged on the device, torch's own fused optimizer on Keras'
-    parameters instead of Keras' optimizer, no ``fit``.
+    parameters instead of Keras' optimizer, no ``fit``; subnormal numbers flushed to zero.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import torch_device
-from implementations.adapter import Device, Setting
+from implementations.adapter import Device, Setting, Track
 from implementations.architecture import Architecture
 from implementations.keras_adapter import KerasAdapter
 from implementations.parameters import Array, Weights
+from implementations.training import Training
 
 
 class KerasTorch(KerasAdapter):
@@ -42,6 +43,10 @@ class KerasTorch(KerasAdapter):
 
     def engine_versions(self) -> dict[str, str]:
         return torch_device.versions(self.setting)
+
+    def build(self, architecture: Architecture, training: Training, track: Track) -> None:
+        torch_device.flush_subnormals(track == "tuned")
+        super().build(architecture, training, track)
 
     def build_tuned(self, architecture: Architecture) -> None:
         self._reset_torch_optimizer()

@@ -15,7 +15,7 @@ from bench.certifying import run_certificates
 from implementations import catalog
 from implementations.adapter import TRACKS, Setting, adapter_class, backends
 from implementations.torch_adapter import Torch
-from implementations.training import LOSSES, OPTIMIZERS
+from implementations.training import LOSSES, OPTIMIZERS, Training
 
 INSTALLED = [name for name in backends() if not adapter_class(name).missing()]
 OPTIMIZER = dict(zip(catalog.CATALOG, itertools.cycle(OPTIMIZERS)))
@@ -200,3 +200,18 @@ def test_references_that_others_remove_or_have_not_finished_are_left_alone(tmp_p
     parity._prune(tmp_path)
     assert unfinished.exists()
     assert not old.exists()
+
+
+def test_the_tuned_track_of_torch_does_not_slow_down_by_subnormal_numbers() -> None:
+    """0.9 times the smallest number is itself: moments without a gradient would stay there, and slow, for ever."""
+    torch = pytest.importorskip("torch")
+    tiny = torch.full((4,), 1e-39)
+    adapter = Torch()
+    adapter.configure(Setting(threads=1))
+    network = catalog.make("dense", (28, 28, 1), 4)
+    try:
+        for track in TRACKS:
+            adapter.build(network, Training(), track)
+            assert bool((tiny * 0.9 != 0).all()) is (track == "idiomatic"), track
+    finally:
+        torch.set_flush_denormal(False)
