@@ -308,7 +308,8 @@ def test_a_worker_audits_what_it_has_prepared_or_builds_it(announced: None, tmp_
     for found in (built, prepared):
         assert found["ok"], found["reason"]
         assert found["reason"] is None
-        assert found["figures"]["sync_train_ratio"] == pytest.approx(2, abs=1)
+        # NumPy beside another process: the audit's own bounds, and why they are not narrower, stand at MOST_RATIO.
+        assert audits.LEAST_RATIO <= found["figures"]["sync_train_ratio"] <= audits.MOST_RATIO
     assert block["samples"] == 64, "the workload is there as before"
 
 
