@@ -215,3 +215,19 @@ def test_the_tuned_track_of_torch_does_not_slow_down_by_subnormal_numbers() -> N
             assert bool((tiny * 0.9 != 0).all()) is (track == "idiomatic"), track
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_jax_without_keras_computes_the_specification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not announced by default yet: a wish of the environment."""
+    monkeypatch.setenv("DAEBENCH_BACKENDS", "jax=implementations.jax_adapter:Jax")
+    monkeypatch.setenv("DAEBENCH_CACHE", str(tmp_path))
+    if adapter_class("jax").missing():
+        pytest.skip("jax is not installed")
+    common = {"backend": "jax", "batch_size": 16, "precision": "float64"}
+    cells = [CertificateCell(**common, track=track, architecture="dense", optimizer="sgd") for track in TRACKS]
+    cells.append(
+        CertificateCell(**common, track="tuned", architecture="conv", latent=3, height=17, width=22, channels=3)
+    )
+    cells.append(CertificateCell(**common, track="tuned", architecture="strided", optimizer="adadelta", loss="bce"))
+    records = run_certificates(cells, use_cache=False)
+    assert [(record["status"], record["reason"]) for record in records] == [("ok", None)] * len(cells)
