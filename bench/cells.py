@@ -148,3 +148,8 @@ class TrialCell(Cell):
     """Whether its codes are judged too: what a linear probe and a clustering make of them."""
     keep_weights: bool = False
     """Whether the trained weights are kept in the run folder."""
+
+    @property
+    def cross_corruptions(self) -> list[str]:
+        """The corruptions of ``cross_noise``."""
+        return self.cross_noise.split(CROSS_NOISE_SEPARATOR) if self.cross_noise else []

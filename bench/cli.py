@@ -217,12 +217,10 @@ def data_list(as_json: AsJson = False) -> None:
 
 def _report(runs: Sequence[Path], output: Path | None) -> None:
     from bench import cli_show
-    from report import commands, findings, write_report
-    from results.loading import load_run, merge
+    from report import publish
 
-    path = write_report(list(runs), output)
-    run = merge([load_run(folder) for folder in runs])
-    cli_show.report(path, findings(run), commands(run))
+    published = publish(list(runs), output)
+    cli_show.report(published.path, published.findings, published.commands)
 
 
 def _print_json(value: Any) -> None:

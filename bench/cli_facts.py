@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 import sys
@@ -10,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bench.words import did_you_mean, split_outside
 
 if TYPE_CHECKING:
     from bench.cells import CertificateCell
@@ -51,9 +52,9 @@ def chosen(option: str, values: Sequence[str] | None, known: Iterable[str], defa
     wanted = [part.strip() for value in values or () for part in value.split(",")]
     for name in wanted:
         if name not in (*names, "all"):
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise OptionError(f"{option} {name!r} is unknown{hint}; allowed are {', '.join(names)} and all")
+            raise OptionError(
+                f"{option} {name!r} is unknown{did_you_mean(name, names)}; allowed are {', '.join(names)} and all"
+            )
     if not wanted:
         return list(default)
     return names if "all" in wanted else list(dict.fromkeys(wanted))
@@ -140,11 +141,6 @@ def _networks(values: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(names)) or list(catalog.CATALOG)
 
 
-def split_outside(text: str) -> list[str]:
-    """Parts between the commas that stand outside parentheses."""
-    return [part.strip() for part in re.split(r",(?![^()]*\))", text)]
-
-
 # -- what there is -------------------------------------------------------------------------------------------------
 
 
@@ -158,9 +154,7 @@ def catalogue(what: str) -> list[Row]:
         "sweeps": sweeps,
     }
     if what not in lists:
-        near = difflib.get_close_matches(what, lists, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise OptionError(f"there is no list of {what!r}{hint}; there are {', '.join(lists)}")
+        raise OptionError(f"there is no list of {what!r}{did_you_mean(what, lists)}; there are {', '.join(lists)}")
     return lists[what]()
 
 

@@ -30,6 +30,7 @@ from bench.lru import Lru
 from implementations import counter
 from implementations.adapter import Adapter
 from implementations.parameters import Array
+from results.statistics import NORMAL_95
 
 if TYPE_CHECKING:
     from bench.trial import Clean, Noisy
@@ -48,9 +49,6 @@ MOST_VALUES = 4096
 KEPT = 4096
 """Sets of figures of pixels and principal components that a worker keeps, a few numbers each: two for every noise and
 seed of a sweep, and one for every size of code."""
-Z = 1.959963984540054
-"""The normal quantile of a 95 % interval."""
-
 Figures = dict[str, float]
 
 
@@ -216,6 +214,7 @@ def components(train: Array, test: Array, size: int) -> tuple[Array, Array]:
 
 def wilson(share: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share of ``count`` independent cases (Wilson, "Probable inference", 1927)."""
-    middle = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
-    half = Z / (1 + Z * Z / count) * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
+    square = NORMAL_95 * NORMAL_95
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    half = NORMAL_95 / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
     return middle - half, middle + half

@@ -8,7 +8,6 @@ no part of the key, so that ``gaussian(0.2)`` and ``gaussian(0.4)`` scale the sa
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.noise import KINDS, Draws, Kind, Levels
+from bench.words import did_you_mean
 
 __all__ = ["KINDS", "Corruption", "CorruptionError", "Kind", "Step", "corrupt", "parse"]
 
@@ -123,9 +123,8 @@ def _levels(step: Step, draws: Draws) -> Levels:
 
 def _step(text: str, name: str, low: str, high: str | None) -> Step:
     if name not in KINDS:
-        near = difflib.get_close_matches(name, KINDS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise CorruptionError(f"corruption {text!r}: kind {name!r} is unknown; known are {', '.join(KINDS)}{hint}")
+        hint = did_you_mean(name, KINDS)
+        raise CorruptionError(f"corruption {text!r}: kind {name!r} is unknown{hint}; known are {', '.join(KINDS)}")
     kind = KINDS[name]
     for level in (low,) if high is None else (low, high):
         value = float(level)

@@ -12,7 +12,6 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from bench import datasets
-from bench.cells import CROSS_NOISE_SEPARATOR
 from bench.codes import PROBE_IMAGES
 from bench.energy import WINDOW_SECONDS, EnergyUnavailable, find_meter
 from bench.sessions import RESIZED_BLOCKS
@@ -75,6 +74,8 @@ PARALLEL_EFFICIENCY = 0.85
 THREAD_EFFICIENCY = 0.7
 GPU_FACTOR = 20.0
 """A GPU against one core; overheads stay."""
+PIXELS = 784
+"""Of an image of MNIST, 28x28, for which the seconds below stand."""
 SCORE = 2e-4
 """Seconds to score one test image (both SSIMs), of 28x28 pixels."""
 CORRUPT = 5e-5
@@ -198,13 +199,13 @@ def trial_seconds(cell: TrialCell) -> float:
     """Seconds to corrupt, train and score, the network being compiled already."""
     train, test = _images(cell)
     train *= cell.repeats
-    pixels = cell.height * cell.width * cell.channels / 784
+    pixels = _size(cell)
     epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
     noise = (train * (cell.epochs if cell.refresh else 1) + test) * CORRUPT * pixels
     codes = CODES * (min(train, PROBE_IMAGES) + min(test, PROBE_IMAGES)) if cell.codes else 0.0
     if cell.evaluate == "whole":
         return epochs + noise + codes + _whole_seconds(cell)
-    others = max(len(cell.cross_noise.split(CROSS_NOISE_SEPARATOR)) - 1, 0)
+    others = max(len(cell.cross_corruptions) - 1, 0)
     cross = others * (test * CROSS * pixels + inference_seconds(cell, test))
     return epochs + noise + codes + cross + test * SCORE * pixels
 
@@ -216,6 +217,11 @@ def _whole_seconds(cell: TrialCell) -> float:
     return compiling + inference_seconds(cell, math.ceil(TILES * images)) + _scoring_seconds(cell)
 
 
+def _size(cell: Noised) -> float:
+    """Of an image of the cell, that of MNIST being 1."""
+    return cell.height * cell.width * cell.channels / PIXELS
+
+
 def _whole_images(cell: Noised) -> float:
     """How many images of the size of the cell have as many pixels as all whole test images."""
     return (WHOLE_PHOTOS if cell.dataset == "photos" else WHOLE_FOLDER) / (cell.height * cell.width)
@@ -223,7 +229,7 @@ def _whole_images(cell: Noised) -> float:
 
 def _scoring_seconds(cell: Noised) -> float:
     """To corrupt whole images, and score them before and after."""
-    return _whole_images(cell) * cell.height * cell.width * cell.channels / 784 * (CORRUPT + 2 * SCORE)
+    return _whole_images(cell) * _size(cell) * (CORRUPT + 2 * SCORE)
 
 
 def yardsticks_seconds(cells: Sequence[YardstickCell]) -> float:
@@ -231,7 +237,7 @@ def yardsticks_seconds(cells: Sequence[YardstickCell]) -> float:
     seconds = sum(map(yardstick_seconds, cells))
     for cell in {cell.noise: cell for cell in cells}.values():
         train, test = _images(cell)
-        pixels = cell.height * cell.width * cell.channels / 784
+        pixels = _size(cell)
         seconds += ((train + test) * CORRUPT + test * SCORE) * pixels
     linear = {cell.noise: cell for cell in cells if cell.rank is not None}
     return seconds + sum(map(_decompose_seconds, linear.values()))
@@ -241,14 +247,13 @@ def yardstick_seconds(cell: YardstickCell) -> float:
     """Seconds to calibrate, denoise and score, the noisy images being there."""
     calibrate, each = YARDSTICKS.get(cell.method.removesuffix("-tone"), OTHER_YARDSTICK)
     if cell.evaluate == "whole":
-        pixels = cell.height * cell.width * cell.channels / 784
-        return calibrate + _whole_images(cell) * each * pixels + _scoring_seconds(cell)
-    return calibrate + _images(cell)[1] * (each + SCORE) * cell.height * cell.width * cell.channels / 784
+        return calibrate + _whole_images(cell) * each * _size(cell) + _scoring_seconds(cell)
+    return calibrate + _images(cell)[1] * (each + SCORE) * _size(cell)
 
 
 def _decompose_seconds(cell: YardstickCell) -> float:
     size = min(cell.height * cell.width * cell.channels, LARGEST, _images(cell)[0])
-    return DECOMPOSE * (size / 784) ** 3
+    return DECOMPOSE * (size / PIXELS) ** 3
 
 
 def _images(cell: Noised) -> tuple[int, int]:

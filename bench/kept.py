@@ -1,4 +1,4 @@
-"""Files beside the journal: the scores of every test image, and trained weights.  Named by their content.
+"""Files beside the journal: the scores of every test image, trained weights, pictures.  Named by their content.
 
 Scores are what paired intervals over images are made of (network against yardstick, network against network).
 """
@@ -9,19 +9,18 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.cells import TrialCell
 from bench.quality import Scores
 from implementations.architecture import Architecture
 from implementations.parameters import Array
 
-SCORES, WEIGHTS = "scores", "weights"
+SCORES, WEIGHTS, PICTURES = "scores", "weights", "pictures"
 FORMAT = "daebench weights 1"
 """What a file of weights calls itself; another number would be read otherwise."""
 ABOUT = "daebench"
@@ -40,12 +39,19 @@ def save_scores(scores: Scores, folder: Path) -> str:
     return _save(folder, SCORES, data.getvalue(), "npy")
 
 
-def load_scores(folder: Path, path: str) -> NDArray[np.float32]:
-    """Float32 (n, 2): PSNR in dB, SSIM.  ValueError or OSError where the file is not there or broken."""
-    found: NDArray[np.float32] = np.load(folder / path, allow_pickle=False)
-    if found.ndim != 2 or found.shape[1] != 2:
-        raise ValueError(f"{path}: an array (n, 2) is needed, not {found.shape}")
-    return found
+def save_strip(images: Array, folder: Path) -> str:
+    """Images (n, h, w, c) side by side as an 8-bit PNG, named by its pixels; the path below the run ``folder``."""
+    pixels = np.round(np.clip(np.concatenate(list(images), axis=1), 0, 1) * 255).astype(np.uint8)
+    sha = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes())
+
+    def png() -> bytes:
+        from PIL import Image
+
+        data = io.BytesIO()
+        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(data, "PNG", optimize=True)
+        return data.getvalue()
+
+    return _write_once(folder, f"{PICTURES}/{sha.hexdigest()[:16]}.png", png)
 
 
 def about_weights(cell: TrialCell, architecture: Architecture) -> dict[str, str]:
@@ -109,11 +115,14 @@ def check_weights(path: Path, weights: Mapping[str, Array], about: Mapping[str, 
 
 
 def _save(folder: Path, kind: str, data: bytes, suffix: str) -> str:
-    name = f"{kind}/{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+    return _write_once(folder, f"{kind}/{hashlib.sha256(data).hexdigest()[:16]}.{suffix}", lambda: data)
+
+
+def _write_once(folder: Path, name: str, content: Callable[[], bytes]) -> str:
     path = folder / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_bytes(data)
+        part.write_bytes(content())
         part.replace(path)  # workers side by side may save the same; readers never see half of it
     return name

@@ -187,18 +187,16 @@ def _measure_libraries(
     cores = distinct_cores()
     with ThreadPoolExecutor(max(len(asked), 1)) as pool, contextlib.ExitStack() as stack:
         workers = {}
+        ready = {}
         for index, (library, backend) in enumerate(asked.items()):
             if ready_made := waiting.borrow(backend, setting):
                 workers[library] = ready_made
                 continue
             # On cores of its own, as far as there are: imports may overlap, measurements do not.
             cpus = [cores[(index * setting.threads + i) % len(cores)] for i in range(min(setting.threads, len(cores)))]
-            workers[library] = stack.enter_context(Worker(backend, setting, cpus, logs))
-        ready = {
-            library: pool.submit(worker.configure, IMPORT_TIMEOUT)
-            for library, worker in workers.items()
-            if asked[library] != REFERENCE and worker is not waiting.borrow(asked[library], setting)
-        }
+            worker = workers[library] = stack.enter_context(Worker(backend, setting, cpus, logs))
+            if backend != REFERENCE:
+                ready[library] = pool.submit(worker.configure, IMPORT_TIMEOUT)
         for future in ready.values():
             with contextlib.suppress(WorkerFailure):
                 future.result()

@@ -20,7 +20,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
@@ -31,6 +30,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bench import corruption
 from bench.cells import EVALUATE, VALIDATIONS, Evaluate
+from bench.words import did_you_mean, split_outside
 from implementations import adapter, catalog, training
 from implementations.architecture import SpecificationError
 
@@ -57,8 +57,7 @@ def _one_of(names: Callable[[], Iterable[str]], *words: str) -> Callable[[Any], 
         allowed = [*words, *names()]
         for item in _listed(value):
             if item not in allowed:
-                near = difflib.get_close_matches(str(item), allowed, 1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                hint = did_you_mean(str(item), allowed)
                 raise ValueError(f"{item!r} is unknown{hint}; allowed are {', '.join(allowed)}")
         return _listed(value)
 
@@ -349,7 +348,7 @@ def parse_overrides(
         if not equals or not values.strip():
             raise SweepError(f"--set {text}: must be axis=value or axis=value,value; for example --set latent=8,16")
         target = fields if name.startswith("timing.") else asked if name in Scoring.model_fields else axes
-        target.setdefault(name.removeprefix("timing."), []).extend(_value(part) for part in _split(values))
+        target.setdefault(name.removeprefix("timing."), []).extend(_value(part) for part in split_outside(values))
     # A single value may be what a field wants, and is as good as a list where it wants a list.
     given = _unlisted(fields)
     try:
@@ -371,18 +370,6 @@ def _axes(values: Mapping[str, Any], prefix: str) -> dict[str, list[Value]]:
         return Axes.model_validate(values).given()
     except ValidationError as error:
         raise SweepError(_explain(error, Axes, prefix)) from None
-
-
-def _split(text: str) -> list[str]:
-    """At the commas that stand outside parentheses."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
 
 
 def _value(text: str) -> Value:
@@ -438,8 +425,7 @@ def _explain_one(mistake: dict[str, Any], kind: type[BaseModel]) -> str:
     if mistake["type"] == "extra_forbidden":
         if kind is _File and field in Axes.model_fields:
             return f"{field}: is an axis: write it under [axes] (or under a [[grid]])"
-        near = difflib.get_close_matches(place[-1], kind.model_fields, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(place[-1], kind.model_fields)
         what = "axis" if kind is Axes else "field"
         return f"{field}: unknown {what}{hint}; allowed are {', '.join(kind.model_fields)}"
     if mistake["type"] == "value_error":

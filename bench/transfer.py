@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import corruption, quality
-from bench.cells import CROSS_NOISE_SEPARATOR, Noised, TrialCell
+from bench.cells import Noised, TrialCell
 from bench.lru import Lru
 from implementations.adapter import Adapter
 
@@ -72,7 +72,7 @@ def cross(
     scores: quality.Basic
     before: quality.Basic
     entries, warnings = [], []
-    for text in cell.cross_noise.split(CROSS_NOISE_SEPARATOR):
+    for text in cell.cross_corruptions:
         if text == cell.corruption:
             scores, before = own, noisy.scores
         else:

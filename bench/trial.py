@@ -7,9 +7,7 @@ scoring; the adapter trains and reconstructs.  Only :meth:`Adapter.train_epoch` 
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import os
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from bench import afterwards, corruption, datasets, quality, transfer, whole
 from bench.cells import Noised, TrialCell
+from bench.kept import save_strip
 from bench.lru import Lru
 from implementations import counter, parameters
 from implementations.adapter import Adapter, source_digest
@@ -252,21 +251,3 @@ def _pictures(folder: Path, clean: Clean, noisy: Noisy, denoised: Images) -> dic
             "noisy": save_strip(noisy.test[chosen], folder),
         }
     return {**noisy.pictures, "denoised": save_strip(denoised[chosen], folder)}
-
-
-def save_strip(images: Array, folder: Path) -> str:
-    """Images (n, h, w, c) side by side as an 8-bit PNG, named by its content; returns the path below ``folder``."""
-    from PIL import Image
-
-    pixels = np.round(np.clip(np.concatenate(list(images), axis=1), 0, 1) * 255).astype(np.uint8)
-    sha = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes())
-    name = f"pictures/{sha.hexdigest()[:16]}.png"
-    path = folder / name
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = io.BytesIO()
-        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(data, "PNG", optimize=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_bytes(data.getvalue())
-        part.replace(path)  # workers side by side may save the same picture; readers never see half of one
-    return name

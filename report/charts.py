@@ -103,6 +103,17 @@ def architecture_colour(name: str) -> str:
     return ARCHITECTURE_COLOURS.get(name) or SPARE_COLOURS[sum(name.encode()) % len(SPARE_COLOURS)]
 
 
+def network_channels(architectures: Sequence[str]) -> dict[str, Any]:
+    """How points of networks are told apart: their colour by ``architecture``, their shape by ``loss``."""
+    import altair as alt
+
+    colours = [architecture_colour(name) for name in architectures]
+    return {
+        "color": alt.Color("architecture:N", scale=alt.Scale(domain=list(architectures), range=colours)),
+        "shape": alt.Shape("loss:N", scale=alt.Scale(domain=["MSE", "BCE"], range=["circle", "triangle-up"])),
+    }
+
+
 # -- speed ---------------------------------------------------------------------------------------------------------
 
 
@@ -223,11 +234,7 @@ def quality_chart(found: Quality) -> Chart:
         .encode(
             y=y,
             x=x,
-            color=alt.Color(
-                "architecture:N",
-                scale=alt.Scale(domain=architectures, range=[architecture_colour(name) for name in architectures]),
-            ),
-            shape=alt.Shape("loss:N", scale=alt.Scale(domain=["MSE", "BCE"], range=["circle", "triangle-up"])),
+            **network_channels(architectures),
             opacity=alt.condition(pick, alt.value(0.8), alt.value(0.08)),
             tooltip=["architecture:N", "latent:N", "loss:N", "condition:N", alt.Tooltip("gain:N", title="gain")],
         )

@@ -5,7 +5,6 @@ Means over backends and seeds.  Intervals are over training seeds where there ar
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from typing import Any, Literal
 
 from report import text
 from report.charts import GREY, Chart, architecture_colour, spec_of
+from report.groups import Metrics, alike, mean, over_seeds
 from report.naming import CONFIGURATION, LOSS_NAMES, TRAINING, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes
 from report.tables import Cell, Table
 from results.loading import Run
 from results.schema import Record
-from results.statistics import Interval, mean_interval
+from results.statistics import Interval
 
 Noise = Literal["noisy", "clean"]
 NOISES: tuple[Noise, ...] = ("noisy", "clean")
@@ -52,11 +52,8 @@ def judged(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Judged]:
     trained = varying(cells, TRAINING)
     axes = [name for name in condition_axes(cells[0]) if name not in trained]
     shown = varying(cells, [name for name in axes if name != "corruption"])
-    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
-    for record in trials:
-        groups[tuple(record["cell"].get(name) for name in (*CONFIGURATION, *trained, *axes))].append(record)
     found = []
-    for group in groups.values():
+    for group in alike(trials, (*CONFIGURATION, *trained, *axes)):
         cell = group[0]["cell"]
         condition = ", ".join(filter(None, [cell["corruption"], describe(cell, shown)]))
         series = ", ".join(
@@ -72,7 +69,7 @@ def judged(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Judged]:
                 series=series,
                 cell=cell,
                 size=int(group[0]["metrics"]["latent_size"]),
-                psnr=_mean([record["metrics"]["psnr"] for record in group]),
+                psnr=mean([record["metrics"]["psnr"] for record in group]),
                 figures=_figures(group),
                 chance=1 / group[0]["codes"]["classes"],
             )
@@ -84,17 +81,12 @@ def _figures(group: Sequence[Record]) -> dict[str, Interval]:
     found = {}
     names = [f"{kind}{what}_{noise}" for kind in KINDS for what in (PROBE, ARI) for noise in NOISES]
     for name in names:
-        seeds: dict[int, list[dict[str, float]]] = defaultdict(list)
+        seeds: dict[int, list[Metrics]] = defaultdict(list)
         for record in group:
             if record["codes"].get(name) is not None:
                 seeds[record["cell"]["seed"]].append(record["codes"])
-        means = [_mean([codes[name] for codes in each]) for _, each in sorted(seeds.items())]
-        if len(means) > 1:
-            found[name] = mean_interval(means)
-        elif means:
-            (each,) = seeds.values()
-            ends = [_mean([codes.get(f"{name}_{end}", math.nan) for codes in each]) for end in ("low", "high")]
-            found[name] = Interval(means[0], *ends)
+        if seeds:
+            found[name] = over_seeds(seeds, name)
     return found
 
 
@@ -226,8 +218,8 @@ def _point(series: str, architecture: str, size: int, psnr: list[float], figures
         "series": series,
         "architecture": architecture,
         "size": size,
-        "psnr": round(_mean(psnr), 4) if psnr else None,
-        "accuracy": round(100 * _mean([figure.value for figure in figures]), 3),
+        "psnr": round(mean(psnr), 4) if psnr else None,
+        "accuracy": round(100 * mean([figure.value for figure in figures]), 3),
     }
 
 
@@ -255,7 +247,3 @@ def _chart(name: str, title: str, field: str, axis: str, rows: Sequence[dict[str
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(tooltip=tips)
     summary = "; ".join(f"{row['series']}, {row['size']}: {row[field]:.2f}" for row in rows)
     return Chart(name, title, f"{axis}: {summary}.", spec_of(lines + dots, 260))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

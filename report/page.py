@@ -95,9 +95,9 @@ class Page:
         return found + [chart for pair in self.curves for chart in pair]
 
 
-def make_page(run: Run) -> Page:
-    """Everything the report of ``run`` shows."""
-    analysis = analyse(run)
+def make_page(run: Run, analysis: Analysis | None = None) -> Page:
+    """Everything the report of ``run`` shows; ``analysis`` is that of the run, if it is there already."""
+    analysis = analysis or analyse(run)
     about = run.about
     name = tables.printable(about.get("name") or run.folder.name)
     page = Page(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from report.groups import mean
 from report.naming import (
     ASKED,
     CONFIGURATION,
@@ -116,13 +117,13 @@ class Quality:
     def _standing(self, key: Configuration, shared: Sequence[Condition]) -> Standing:
         scores = [self.scores[condition, key] for condition in shared]
         seeds = set.intersection(*(set(score.by_seed) for score in scores))
-        by_seed = {seed: _mean([score.by_seed[seed] for score in scores]) for seed in sorted(seeds)}
+        by_seed = {seed: mean([score.by_seed[seed] for score in scores]) for seed in sorted(seeds)}
         # The conditions have the same test images, so their errors go together: the mean half-width, not one over n.
-        half = _mean([score.half for score in scores])
+        half = mean([score.half for score in scores])
         if len(by_seed) > 1:
             gain = mean_interval(list(by_seed.values()))
         else:
-            value = _mean([score.gain for score in scores])
+            value = mean([score.gain for score in scores])
             gain = Interval(value, value - half, value + half)
         return Standing(key, self.configurations[key], gain, by_seed, half)
 
@@ -208,7 +209,7 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         trials=len(trials),
         seeds=tuple(sorted({record["cell"]["seed"] for record in trials})),
         seed_noise=_seed_noise(groups.values(), differing),
-        image_noise=_mean([_half(record, "psnr") for record in trials]) if trials else math.nan,
+        image_noise=mean([_half(record, "psnr") for record in trials]) if trials else math.nan,
         agreements=_agreements(trials, differing),
         images=tuple(sorted({record["cell"]["test"] for record in trials if record["cell"]["test"]})),
         uncertain=len(every) - len(trials),
@@ -219,14 +220,14 @@ def _score(group: Sequence[Record]) -> Score:
     seeds: dict[int, list[float]] = defaultdict(list)
     for record in group:
         seeds[record["cell"]["seed"]].append(record["metrics"]["psnr_gain"])
-    by_seed = {seed: _mean(values) for seed, values in sorted(seeds.items())}
+    by_seed = {seed: mean(values) for seed, values in sorted(seeds.items())}
     ssim = [record["metrics"]["ssim"] for record in group if "ssim" in record["metrics"]]
     return Score(
-        psnr=_mean([record["metrics"]["psnr"] for record in group]),
-        noisy=_mean([record["metrics"]["psnr_noisy"] for record in group]),
-        gain=_mean(list(by_seed.values())),
-        half=_mean([_half(record, "psnr_gain") for record in group]),
-        ssim=_mean(ssim) if ssim else None,
+        psnr=mean([record["metrics"]["psnr"] for record in group]),
+        noisy=mean([record["metrics"]["psnr_noisy"] for record in group]),
+        gain=mean(list(by_seed.values())),
+        half=mean([_half(record, "psnr_gain") for record in group]),
+        ssim=mean(ssim) if ssim else None,
         by_seed=by_seed,
         backends=len({record["cell"]["backend"] for record in group}),
     )
@@ -239,8 +240,8 @@ def _seed_noise(groups: Any, differing: Sequence[str]) -> float | None:
         for record in group:
             cells[who(record["cell"], differing)].append(record["metrics"]["psnr"])
         for values in cells.values():
-            mean = _mean(values)
-            squares += sum((value - mean) ** 2 for value in values)
+            middle = mean(values)
+            squares += sum((value - middle) ** 2 for value in values)
             degrees += len(values) - 1
     return math.sqrt(squares / degrees) if degrees else None
 
@@ -266,7 +267,3 @@ def _half(record: Record, name: str) -> float:
     if f"{name}_low" not in metrics or f"{name}_high" not in metrics:
         return math.nan
     return float(metrics[f"{name}_high"] - metrics[f"{name}_low"]) / 2
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -12,22 +12,20 @@ from report.charts import Chart
 from report.pictures import Group, Strip
 from report.tables import Cell, Table, printable
 from results.loading import Run
-from results.reproduction import Comparison, Reproduction, ReproductionError, Row, StressStep, read
+from results.reproduction import (
+    NAMES,
+    WHOLE,
+    Comparison,
+    Reproduction,
+    ReproductionError,
+    Row,
+    StressStep,
+    read,
+)
 
 JUDGED = ("reproduced", "differs")
-NAMES = {
-    "psnr": "PSNR, dB",
-    "psnr_gain": "gain over the noisy input, dB",
-    "ssim": "SSIM",
-    "epoch_seconds": "seconds an epoch",
-    "cpu_over_gpu": "CPU time / GPU time",
-    "latent_size": "numbers in the code",
-    "compression": "image / code",
-}
 RATIO = "cpu_over_gpu"
 MACHINES = (RATIO, "epoch_seconds")
-WHOLE = 1000
-"""Numbers from here on are counts, or might as well be."""
 
 
 @dataclass(frozen=True)

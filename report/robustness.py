@@ -6,20 +6,19 @@ else over test images.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from report import text
 from report.charts import INK, Chart, spec_of
+from report.groups import Metrics, alike, mean, over_seeds
 from report.naming import CONFIGURATION, TRAINING, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes
 from report.tables import Cell, Table, shade, split
 from results.loading import Run
 from results.schema import Record
-from results.statistics import Interval, mean_interval
+from results.statistics import Interval
 
 MOST_CHARTS = 8
 """Heat maps drawn; every matrix has a table."""
@@ -65,11 +64,8 @@ def matrices(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Matrix]
     cells = [record["cell"] for record in trials]
     trained = varying(cells, TRAINING)
     rest = varying(cells, [n for n in condition_axes(cells[0]) if n not in (*trained, "corruption")])
-    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
-    for record in trials:
-        groups[tuple(record["cell"].get(name) for name in (*CONFIGURATION, *trained, *rest))].append(record)
     found = []
-    for group in groups.values():
+    for group in alike(trials, (*CONFIGURATION, *trained, *rest)):
         cell = group[0]["cell"]
         label = ", ".join(filter(None, [configuration_label(cell, trained), describe(cell, rest)]))
         found.append(Matrix(label, _gains(group)))
@@ -77,21 +73,12 @@ def matrices(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Matrix]
 
 
 def _gains(group: Iterable[Record]) -> dict[Pair, Interval]:
-    seeds: dict[Pair, dict[int, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
+    seeds: dict[Pair, dict[int, list[Metrics]]] = defaultdict(lambda: defaultdict(list))
     for record in group:
         for entry in record["cross"]:
             pair = record["cell"]["corruption"], entry["corruption"]
             seeds[pair][record["cell"]["seed"]].append(entry["metrics"])
-    return {pair: _gain(by_seed) for pair, by_seed in seeds.items()}
-
-
-def _gain(by_seed: dict[int, list[dict[str, float]]]) -> Interval:
-    means = [_mean([metrics["psnr_gain"] for metrics in found]) for _, found in sorted(by_seed.items())]
-    if len(means) > 1:
-        return mean_interval(means)
-    (found,) = by_seed.values()
-    ends = [_mean([metrics.get(f"psnr_gain_{end}", math.nan) for metrics in found]) for end in ("low", "high")]
-    return Interval(means[0], *ends)
+    return {pair: over_seeds(by_seed, "psnr_gain") for pair, by_seed in seeds.items()}
 
 
 def said(found: Sequence[Matrix]) -> tuple[str, str] | None:
@@ -163,7 +150,7 @@ def worst_table(found: Sequence[Matrix]) -> Table:
                 Cell(test),
                 Cell(*split(text.decibels(gain)), kind="bad" if _harmful(gain) else ""),
                 Cell(*split(text.decibels(own))) if own else Cell("–"),
-                Cell(f"{text.signed(_mean([each.value for each in foreign]))} dB"),
+                Cell(f"{text.signed(mean([each.value for each in foreign]))} dB"),
                 Cell(f"{sum(map(_harmful, foreign))} of {len(foreign)}"),
             ]
         )
@@ -232,7 +219,3 @@ def heat_map(one: Matrix, number: int) -> Chart:
     )
     height = (26 if wide else 38) * len(one.trained)
     return Chart(f"robustness-{number}", one.label, summary, spec_of(cells + own + numbers, height), wide=wide)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

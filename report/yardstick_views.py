@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from report import text
-from report.charts import GREY, INK, Chart, architecture_colour, spec_of
+from report.charts import GREY, INK, Chart, network_channels, spec_of
 from report.naming import LOSS_NAMES, describe
 from report.tables import Cell, Table, split
 from report.yardsticks import BETTER, WORSE, Rival, Worth
@@ -101,11 +101,7 @@ def _chart(images: str, group: Sequence[Worth], number: int) -> Chart:
         .encode(
             x=x,
             y=y,
-            color=alt.Color(
-                "architecture:N",
-                scale=alt.Scale(domain=architectures, range=[architecture_colour(name) for name in architectures]),
-            ),
-            shape=alt.Shape("loss:N", scale=alt.Scale(domain=["MSE", "BCE"], range=["circle", "triangle-up"])),
+            **network_channels(architectures),
             tooltip=["network:N", alt.Tooltip("psnr:Q", title="PSNR, dB", format=".2f"),
                      alt.Tooltip("linear:N", title="over the linear optimum"),
                      alt.Tooltip("classical:N", title="over the best classical")],

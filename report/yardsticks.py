@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from report import text
+from report.groups import mean
 from report.naming import CONFIGURATION, TRAINING, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes
 from results.loading import Run
@@ -149,7 +150,7 @@ def worths(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Worth]:
         rank = rank_of(cell)
         shared = [key for key in group[0][1] if all(key in found for _, found in group)]
         best = max(
-            classical_of(shared), key=lambda key: _mean([f[key]["metrics"]["psnr"] for _, f in group]), default=None
+            classical_of(shared), key=lambda key: mean([f[key]["metrics"]["psnr"] for _, f in group]), default=None
         )
         linear = (LINEAR, rank) if (LINEAR, rank) in shared else None
         made.append(
@@ -160,8 +161,8 @@ def worths(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Worth]:
                 cell=cell,
                 rank=rank,
                 seeds=len({trial["cell"]["seed"] for trial, _ in group}),
-                noisy=_mean([trial["metrics"]["psnr_noisy"] for trial, _ in group]),
-                psnr=_mean([trial["metrics"]["psnr"] for trial, _ in group]),
+                noisy=mean([trial["metrics"]["psnr_noisy"] for trial, _ in group]),
+                psnr=mean([trial["metrics"]["psnr"] for trial, _ in group]),
                 classical=scores.rival(group, best) if best else None,
                 linear=scores.rival(group, linear) if linear else None,
             )
@@ -193,23 +194,19 @@ class _Scores:
 
     def rival(self, group: Sequence[tuple[Record, dict[Any, Record]]], key: tuple[str, int | None]) -> Rival:
         """The yardstick ``key`` beside the trials of ``group``: their mean difference, and its interval over images."""
-        psnr = _mean([found[key]["metrics"]["psnr"] for _, found in group])
+        psnr = mean([found[key]["metrics"]["psnr"] for _, found in group])
         name = key[0] if key[1] is None else f"{key[0]}, rank {key[1]}"
         differences = []
         for trial, found in group:
             a, b = self.psnr(trial), self.psnr(found[key])
             if a is None or b is None or len(a) != len(b):
-                gain = _mean([trial["metrics"]["psnr"] for trial, _ in group]) - psnr
+                gain = mean([trial["metrics"]["psnr"] for trial, _ in group]) - psnr
                 return Rival(name, psnr, Interval(gain, math.nan, math.nan))
             differences.append(a - b)
         if len({len(one) for one in differences}) > 1:
-            gain = _mean([float(one.mean()) for one in differences])
+            gain = mean([float(one.mean()) for one in differences])
             return Rival(name, psnr, Interval(gain, math.nan, math.nan))
         return Rival(name, psnr, mean_interval(sum(differences) / len(differences)))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
 
 
 # -- in words ------------------------------------------------------------------------------------------------------

@@ -19,6 +19,18 @@ SCHEMA = 1
 _PRINTED = re.compile(r"\d+(?:\.\d+)?")
 POINT = 4
 """Numbers in a point of a curve: epoch, mean, low, high."""
+NAMES: Mapping[str, str] = {
+    "psnr": "PSNR, dB",
+    "psnr_gain": "gain over the noisy input, dB",
+    "ssim": "SSIM",
+    "epoch_seconds": "seconds an epoch",
+    "cpu_over_gpu": "CPU time / GPU time",
+    "latent_size": "numbers in the code",
+    "compression": "image / code",
+}
+"""Figures as they are shown; others by their field, without the underscores."""
+WHOLE = 1000
+"""Numbers from here on are counts, or might as well be."""
 
 Verdict = Literal["reproduced", "differs", "not published", "not reached", "not comparable", "not measured"]
 Span = tuple[float | None, float | None, float | None]

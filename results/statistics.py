@@ -27,6 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
+NORMAL_95 = 1.959963984540054
+"""Standard errors from the middle of a normal 95 % interval to its end."""
 
 WARMUP_SHARE = 0.5
 """Warm-up is looked for in this share of a series, counted from its start; the rest is what it is compared with."""

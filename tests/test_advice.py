@@ -238,11 +238,12 @@ def test_the_report_of_advise_opens_with_it(run: Runs) -> None:
     assert page.advice is not None
     assert sentences.findings(analyse(loaded))[0].topic == sentences.ADVICE
     assert sentences.ADVICE not in [found.topic for found in page.findings], "it has a place of its own"
-    html = report.write_report([run.folder]).read_text()
+    published = report.publish([run.folder])
+    html = published.path.read_text()
     assert html.index('id="advice"') < html.index('id="findings"')
     assert "Take conv (latent 32, MSE)" in html
     assert f"daebench export {run.records[2]['id'][:16]} --to torch" in html
-    assert report.commands(loaded) == list(page.advice.commands)
+    assert published.commands == list(page.advice.commands)
 
 
 def test_other_runs_have_it_behind_the_findings(tmp_path: Path) -> None:
@@ -252,8 +253,9 @@ def test_other_runs_have_it_behind_the_findings(tmp_path: Path) -> None:
     assert all(line.endswith(f" --run {tmp_path / 'mine'}") for _, line in advice.commands)
     loaded = load_run(other.folder)
     assert sentences.ADVICE not in [found.topic for found in sentences.findings(analyse(loaded))]
-    assert report.commands(loaded) == []
-    html = report.write_report([other.folder]).read_text()
+    published = report.publish([other.folder])
+    assert published.commands == []
+    html = published.path.read_text()
     assert html.index('id="findings"') < html.index('id="advice"')
 
 

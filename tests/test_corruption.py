@@ -51,7 +51,7 @@ def test_text_has_one_canonical_form(text: str, canonical: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("gausian(0.4)", ["'gausian' is unknown", "salt_pepper", "did you mean gaussian?"]),
+        ("gausian(0.4)", ["'gausian' is unknown", "salt_pepper", "did you mean 'gaussian'?"]),
         ("gaussian(-0.1)", ["level -0.1", "gaussian", "0 to 10", "standard deviation", "gaussian(0.4)"]),
         ("salt_pepper(1.2)", ["level 1.2", "0 to 1", "share of the pixels"]),
         ("gaussian(0.1..99)", ["level 99", "0 to 10"]),

@@ -211,7 +211,7 @@ def test_the_cache_folder_is_the_users_unless_named(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        ({"name": "glyps"}, ["'glyps' is unknown", "fashion-mnist", "folder:PATH", "did you mean glyphs?"]),
+        ({"name": "glyps"}, ["'glyps' is unknown", "fashion-mnist", "folder:PATH", "did you mean 'glyphs'?"]),
         ({"name": ""}, ["'' is unknown", "glyphs"]),
         ({"name": "glyphs", "train": 0}, ["train=0 is too few", "1 and more"]),
         ({"name": "photos", "test": 1}, ["test=1 is too few", "2 and more"]),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import report
-from bench.trial import save_strip
+from bench.kept import save_strip
 from report import reproduction
 from results.loading import load_run
 from results.reproduction import (

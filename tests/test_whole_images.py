@@ -17,7 +17,6 @@ from bench import corruption, datasets, quality, trial, whole
 from bench.cells import TrialCell
 from bench.datasets import DataError
 from bench.estimate import trial_seconds
-from bench.kept import load_scores
 from bench.plan import make_plan
 from bench.sweep import SweepError, load_sweep
 from bench.yardsticks import YardstickBench, YardstickCell
@@ -27,6 +26,7 @@ from implementations.architecture import Architecture, SpecificationError
 from implementations.parameters import generic
 from implementations.reference import Reference
 from implementations.training import Training
+from results.scores import read_scores
 
 ANY_SIZE = {"conv-latif": 28, "conv-small": 28, "strided": 28, "conv-residual(3,4)": 28}
 INSTALLED = [name for name in backends() if not adapter_class(name).missing()]
@@ -224,7 +224,9 @@ def test_a_trial_is_scored_on_whole_images(pictures: str, tmp_path: Path) -> Non
         noisy_psnr.append(quality.score(noisy, clean).psnr[0])
     assert record["metrics"]["psnr"] == pytest.approx(np.mean(psnr), abs=1e-4)
     assert record["metrics"]["psnr_noisy"] == pytest.approx(np.mean(noisy_psnr), abs=1e-9)
-    assert load_scores(tmp_path / "run", record["scores"])[:, 0] == pytest.approx(psnr, abs=1e-4)
+    scores = read_scores([tmp_path / "run"], record["scores"])
+    assert scores is not None
+    assert scores[:, 0] == pytest.approx(psnr, abs=1e-4)
     assert "latent_size" not in record["metrics"]
     assert len(record["curve"]) == 1
     for path in record["pictures"].values():
@@ -243,7 +245,9 @@ def test_a_trial_is_scored_on_whole_images(pictures: str, tmp_path: Path) -> Non
     assert record["hashes"]["data"] != patches.digest  # not to be mistaken for scores of patches
     assert record["hashes"]["noisy"] != trial.corrupted(cell, patches).digest
     assert yardstick["metrics"]["psnr"] == pytest.approx(record["metrics"]["psnr_noisy"], abs=1e-12)
-    assert len(load_scores(tmp_path / "run", yardstick["scores"])) == 2
+    scores = read_scores([tmp_path / "run"], yardstick["scores"])
+    assert scores is not None
+    assert len(scores) == 2
 
 
 def test_training_goes_on_where_it_was_after_scoring_whole_images(pictures: str, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from bench.cells import TrialCell
+from bench.kept import save_strip
 from bench.process import REFERENCE, Worker, WorkerFailure, WorkerStopped, distinct_cores
-from bench.trial import image_loss, mean_psnr, save_strip
+from bench.trial import image_loss, mean_psnr
 from implementations.adapter import Setting
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import report
-from bench import cli_show, kept, progress, runner, trial
+from bench import cli_show, progress, runner, trial
 from bench.cells import TrialCell
 from bench.estimate import estimate
 from bench.lanes import Job, Lanes
@@ -34,6 +34,7 @@ from report.yardsticks import BETTER, UNKNOWN, WORSE, Yardsticks, said, worths
 from results.journal import scan
 from results.loading import Run, load_run
 from results.schema import RecordError, validate
+from results.scores import read_scores
 from results.statistics import mean_interval
 from tests import fake_run
 
@@ -156,7 +157,8 @@ def test_a_run_scores_them_once_and_goes_on_where_it_stopped(tmp_path: Path) -> 
         for name in ("data", "noisy", "noisy_test"):
             assert record["hashes"][name] == trained["hashes"][name]
         assert record["pictures"]["noisy"] == trained["pictures"]["noisy"]
-        scores = kept.load_scores(tmp_path, record["scores"])
+        scores = read_scores([tmp_path], record["scores"])
+        assert scores is not None
         assert scores.shape == (12, 2)
         assert scores[:, 0].mean() == pytest.approx(record["metrics"]["psnr"], abs=1e-4)
     assert found["identity"]["metrics"]["psnr"] == trained["metrics"]["psnr_noisy"]
@@ -302,8 +304,6 @@ def test_without_scores_nothing_is_said_for_certain(folder: Path, tmp_path: Path
 
 
 def test_scores_outside_the_run_or_of_another_kind_are_not_read(folder: Path, tmp_path: Path) -> None:
-    from results.scores import read_scores
-
     (tmp_path / "scores").mkdir()
     np.save(tmp_path / "scores" / "flat.npy", np.zeros(5))
     np.save(tmp_path / "scores" / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)

@@ -323,7 +323,7 @@ def test_gain_and_offset_take_back_what_clipping_did() -> None:
 
 
 def test_an_unknown_method_is_told_the_known_ones() -> None:
-    with pytest.raises(YardstickError, match="did you mean wavelet"):
+    with pytest.raises(YardstickError, match="did you mean 'wavelet'"):
         method("wavelets")
 
 

@@ -12,7 +12,6 @@ run or of the head of a comparison.  Their formats, as their own documentation o
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from bench.compare.matching import Labels, labels_of
+from bench.words import one_of
 from results.comparison import METRICS, Comparison, Metric, Row
 from results.loading import Run
 from results.rates import rate, undisturbed_latencies
@@ -88,12 +88,7 @@ class Origin:
 
 def parse_format(option: str, name: str) -> Format:
     """The format called ``name``; ExportError names those there are."""
-    for known in FORMATS:
-        if name == known:
-            return known
-    near = difflib.get_close_matches(name, FORMATS, 1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ExportError(f"{option} {name!r} is unknown{hint}; allowed are {', '.join(FORMATS)}")
+    return one_of(option, name, FORMATS, ExportError)
 
 
 def export_figures(form: Format, figures: Sequence[Figure], origin: Origin) -> Any:

@@ -28,7 +28,7 @@ from results.comparison import METRICS, Comparison, Metric, Row, Unit
 from results.loading import Run, load_run
 from results.rates import rate, undisturbed_latencies
 from results.schema import Kind, Record
-from results.statistics import Interval
+from results.statistics import NORMAL_95, Interval
 
 BETWEEN_SESSIONS = 0.005
 """Standard deviation of the level of a whole session about what it would be on average, as a share of it.  Of the
@@ -38,8 +38,6 @@ that; who knows better for his machine says so (``--drift``)."""
 LEAST_SEEDS = 3
 """With two, a bound at 99 % is 32 standard errors away (Student's t, one degree of freedom): it says nothing, and the
 interval over images says more."""
-NORMAL_95 = 1.959964
-"""Standard errors from the middle of a 95 % interval to its end, normal."""
 UNSTEADY = ("no_steady_state", "inconsistent")
 """Verdicts on the settling of a contestant after which its figures are no level that could be compared."""
 LARGEST_LOG = 50.0

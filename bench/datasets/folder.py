@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -29,10 +30,11 @@ LARGEST = 1024
 
 
 @dataclass(frozen=True)
-class _Picture:
+class File:
+    """One that can be read.  ``name``: its path below the folder; ``hash``: of its content, 64 bits."""
+
     name: str
-    hash: int  # 64 bits
-    pixels: Bytes
+    hash: int
 
     @property
     def folder(self) -> str:
@@ -40,34 +42,38 @@ class _Picture:
         return self.name.rpartition("/")[0]
 
 
+@dataclass(frozen=True)
+class _Picture(File):
+    pixels: Bytes
+
+
+_File = TypeVar("_File", bound=File)
+_Made = TypeVar("_Made")
+
+
 def shape(name: str, size: int | None, channels: int) -> tuple[int, int, int]:
     """(size, size, channels), or DataError."""
-    _root(name)
+    root_of(name)
     return check_shape("folder", size, channels, LARGEST, (1, 3))
 
 
 def load(name: str, train: int | None, test: int | None, size: int, channels: int) -> Dataset:
     """All readable images below the folder, in the order of their names; the others are named in the notes."""
-    root = _root(name)
-    pictures: list[_Picture] = []
+    root = root_of(name)
     notes: list[str] = []
-    for path in _files(root):
-        relative = path.relative_to(root).as_posix()
-        try:
-            content = path.read_bytes()
-            pixels = read(content, size, channels)
-        # Damaged files make Pillow's decoders raise nearly anything, up to SyntaxError.
-        except Exception as error:
-            notes.append(f"{relative} could not be read: {str(error) or type(error).__name__}")
-            continue
-        pictures.append(_Picture(relative, int.from_bytes(hashlib.sha256(content).digest()[:8], "big"), pixels))
+
+    def picture(path: Path) -> tuple[int, Bytes]:
+        content = path.read_bytes()
+        return hash_of(content), read(content, size, channels)
+
+    pictures = [_Picture(relative, *found) for relative, found in readable(root, picture, notes)]
     if len(pictures) < 2:
         listed = "".join(f"; {note}" for note in notes[:5])
         raise DataError(
             f"dataset {name!r} needs at least two readable images in {root}, there are {len(pictures)}; "
             f"read are {' '.join(SUFFIXES)}{listed}"
         )
-    splits = _split(pictures, notes)
+    splits = split_files(pictures, notes)
     check_available(name, len(splits["train"]), len(splits["test"]), train, test)
     classes = _classes(pictures)
     images, labels = {}, {}
@@ -76,6 +82,24 @@ def load(name: str, train: int | None, test: int | None, size: int, channels: in
         images[split] = np.stack([picture.pixels for picture in chosen])
         labels[split] = np.array([classes[picture.folder] for picture in chosen], np.int64) if classes else None
     return Dataset(name, images["train"], images["test"], labels["train"], labels["test"], tuple(notes))
+
+
+def readable(root: Path, use: Callable[[Path], _Made], notes: list[str]) -> Iterator[tuple[str, _Made]]:
+    """(path below ``root``, what ``use`` makes of the file) by name; files that make it fail are named in ``notes``."""
+    for path in image_files(root):
+        relative = path.relative_to(root).as_posix()
+        try:
+            made = use(path)
+        # Damaged files make Pillow's decoders raise nearly anything, up to SyntaxError.
+        except Exception as error:
+            notes.append(f"{relative} could not be read: {str(error) or type(error).__name__}")
+            continue
+        yield relative, made
+
+
+def hash_of(content: bytes) -> int:
+    """What decides on the split of a file: 64 bits of the hash of its content."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
 def check(name: str, train: int | None, test: int | None) -> None:
@@ -89,13 +113,13 @@ def check(name: str, train: int | None, test: int | None) -> None:
         return
     from PIL import Image
 
-    root = _root(name)
+    root = root_of(name)
     begun = 0
-    for path in _files(root):
+    for path in image_files(root):
         try:
             with Image.open(path):
                 begun += 1
-        except Exception:  # as in load(); which files are bad is said there
+        except Exception:  # as in readable(); which files are bad is said there
             continue
         if begun == 2:
             return
@@ -156,15 +180,16 @@ def _classes(pictures: list[_Picture]) -> dict[str, int] | None:
     return {folder: names.index(folder.split("/")[-1]) for folder in folders}
 
 
-def _given(pictures: list[_Picture]) -> bool:
+def _given(pictures: Sequence[File]) -> bool:
     """Whether the splits are folders of their own."""
     return {picture.name.partition("/")[0] for picture in pictures} == {"train", "test"}
 
 
-def _split(pictures: list[_Picture], notes: list[str]) -> dict[str, list[_Picture]]:
+def split_files(pictures: Sequence[_File], notes: list[str]) -> dict[str, list[_File]]:
+    """The files of each split; a split that would be empty gets one, which is noted."""
     given = _given(pictures)
 
-    def is_test(picture: _Picture) -> bool:
+    def is_test(picture: File) -> bool:
         return picture.name.startswith("test/") if given else picture.hash < TEST_SHARE * 2**64
 
     splits = {
@@ -180,7 +205,8 @@ def _split(pictures: list[_Picture], notes: list[str]) -> dict[str, list[_Pictur
     return splits
 
 
-def _root(name: str) -> Path:
+def root_of(name: str) -> Path:
+    """The folder that the data set ``name`` is read from; DataError if there is none."""
     text = name.removeprefix(PREFIX)
     if not text.strip():
         raise DataError(f"dataset {name!r} names no folder; write folder:PATH, for example folder:~/pictures")
@@ -191,7 +217,7 @@ def _root(name: str) -> Path:
     return root
 
 
-def _files(root: Path) -> list[Path]:
+def image_files(root: Path) -> list[Path]:
     """All files with an image's suffix, by name; hidden ones (such as the ._NAME files of macOS) are none."""
     found = []
     for folder, folders, names in os.walk(root):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 from bench.datasets import folder, glyphs, photos, published, whole_folder
 from bench.datasets.base import DataError, Dataset, DatasetInfo, Shape, Whole, check_counts
+from bench.words import did_you_mean
 
 EMBEDDED = ("glyphs", "photos")
 NAMES = (*EMBEDDED, *published.PUBLICATIONS, "folder:PATH")
@@ -136,6 +135,4 @@ def describe() -> list[DatasetInfo]:
 def _check_name(name: str) -> None:
     if name in EMBEDDED or name in published.PUBLICATIONS or name.startswith(folder.PREFIX):
         return
-    near = difflib.get_close_matches(name, NAMES, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise DataError(f"dataset {name!r} is unknown; known are {', '.join(NAMES)}{hint}")
+    raise DataError(f"dataset {name!r} is unknown{did_you_mean(name, NAMES)}; known are {', '.join(NAMES)}")

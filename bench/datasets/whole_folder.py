@@ -6,7 +6,6 @@ folder of photographs would not fit into memory.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -70,28 +69,23 @@ def _files(name: str) -> tuple[Path, dict[str, list[str]], list[str]]:
     """(folder, names by split, notes); files that no decoder opens are left out and noted."""
     from PIL import Image
 
-    root = folder._root(name)
+    root = folder.root_of(name)
     notes: list[str] = []
-    found = []
-    for path in folder._files(root):
-        relative = path.relative_to(root).as_posix()
-        try:
-            with Image.open(path):
-                pass
-            number = _hash(path, path.stat().st_mtime_ns)
-        except Exception as error:  # damaged files make Pillow raise nearly anything
-            notes.append(f"{relative} could not be read: {str(error) or type(error).__name__}")
-            continue
-        found.append(folder._Picture(relative, number, np.empty(0, np.uint8)))
+
+    def number(path: Path) -> int:
+        with Image.open(path):
+            return _hash(path, path.stat().st_mtime_ns)
+
+    found = [folder.File(relative, hash) for relative, hash in folder.readable(root, number, notes)]
     if len(found) < 2:
         raise DataError(f"dataset {name!r} needs at least two readable images in {root}, there are {len(found)}")
-    splits = folder._split(found, notes)
+    splits = folder.split_files(found, notes)
     return root, {split: [picture.name for picture in pictures] for split, pictures in splits.items()}, notes
 
 
 @lru_cache(maxsize=100_000)
 def _hash(path: Path, _modified: int) -> int:
-    return int.from_bytes(hashlib.sha256(path.read_bytes()).digest()[:8], "big")
+    return folder.hash_of(path.read_bytes())
 
 
 def _read(path: Path, channels: int) -> Bytes:
@@ -108,11 +102,14 @@ def _read(path: Path, channels: int) -> Bytes:
 def _draw(
     root: Path, names: Sequence[str], split: str, count: int, size: int, channels: int, notes: list[str]
 ) -> Bytes:
+    from PIL import Image
+
     drawn = counter.uniform((count, ATTEMPTS, NUMBERS), "folder patches", split, channels)
     large = []
     for name in names:
-        pixels = _read(root / name, channels)
-        if min(pixels.shape[:2]) >= size:
+        with Image.open(root / name) as picture:
+            sides = picture.size
+        if min(sides) >= size:
             large.append(name)
         else:
             notes.append(f"{name} is smaller than {size}x{size} pixels: no patches are cut from it")

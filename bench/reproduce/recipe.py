@@ -20,7 +20,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench import corruption
 from bench.sweep import Axes
+from bench.words import did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -192,9 +192,9 @@ def names() -> list[str]:
 def load(name: str) -> Recipe:
     """The shipped recipe ``name``; RecipeError if there is none."""
     if name not in names():
-        near = difflib.get_close_matches(name, names(), 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise RecipeError(f"recipe {name!r} is unknown{hint}; there are {', '.join(names())} and all")
+        raise RecipeError(
+            f"recipe {name!r} is unknown{did_you_mean(name, names())}; there are {', '.join(names())} and all"
+        )
     text = resources.files("bench").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
     return parse(name, text)
 

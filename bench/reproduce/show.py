@@ -11,22 +11,11 @@ from rich.table import Table
 
 from bench.progress import duration
 from bench.reproduce.recipe import Recipe
-from results.reproduction import Comparison, Row, Stress
+from results.reproduction import NAMES, WHOLE, Comparison, Row, Stress
 
 PIPED_WIDTH = 120
 """Characters a line where nobody says how many there are."""
 _COLOUR = {"reproduced": "green", "differs": "red"}
-_NAMES = {
-    "psnr": "PSNR, dB",
-    "psnr_gain": "gain over the noisy input, dB",
-    "ssim": "SSIM",
-    "epoch_seconds": "seconds an epoch",
-    "cpu_over_gpu": "CPU time / GPU time",
-    "latent_size": "numbers in the code",
-    "compression": "image / code",
-}
-_WHOLE = 1000
-"""Numbers from here on are counts, or might as well be."""
 
 
 def listed(recipes: Sequence[Recipe]) -> None:
@@ -119,14 +108,14 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _figure(row: Row) -> str:
-    name = _NAMES.get(row.metric, row.metric.replace("_", " "))
+    name = NAMES.get(row.metric, row.metric.replace("_", " "))
     return name if row.epoch is None else f"{name}, epoch {row.epoch}"
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
 
 
 def _console() -> Console:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from bench import corruption, kept, quality
 from bench.cells import TrialCell
+from bench.kept import save_strip
 from bench.lru import Lru
 from bench.reproduce import compare
 from bench.reproduce.recipe import Stress as Sweep
 from bench.reproduce.run import Part
-from bench.trial import Clean, Images, data_key, load_clean, save_strip
+from bench.trial import Clean, Images, data_key, load_clean
 from implementations import counter
 from implementations.reference import Reference
 from results.loading import Run

@@ -3,7 +3,6 @@ over."""
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from bench.trained import as_keras, as_npz, as_onnx, as_torch
+from bench.words import one_of
 from implementations import counter
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ class FormError(ValueError):
 
 def parse_form(option: str, name: str) -> Form:
     """The form called ``name``; FormError names those there are."""
-    for known in FORMS:
-        if name == known:
-            return known
-    near = difflib.get_close_matches(name, FORMS, 1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise FormError(f"{option} {name!r} is unknown{hint}; allowed are {', '.join(FORMS)}")
+    return one_of(option, name, FORMS, FormError)
 
 
 def default_path(trained: Trained, form: Form) -> Path:

@@ -19,8 +19,9 @@ import numpy as np
 
 from bench import kept, machine, quality, whole
 from bench.cells import Evaluate, Point
+from bench.kept import save_strip
 from bench.lru import Lru
-from bench.trial import PICTURES, corrupted, data_key, load_clean, save_strip
+from bench.trial import PICTURES, corrupted, data_key, load_clean
 from bench.yardsticks.base import Images, YardstickError
 from bench.yardsticks.calibrate import calibrate
 from bench.yardsticks.classical import METHODS

@@ -7,12 +7,12 @@ is known or estimated is no parameter: clipped, masked or spatially correlated n
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import replace
 
 import numpy as np
 
+from bench.words import did_you_mean
 from bench.yardsticks.base import Images, Method, Parameters, Shape, YardstickError
 
 SIGMAS = (*(round(0.1 * step, 1) for step in range(31)), 3.5, 4.0, 5.0)
@@ -219,7 +219,6 @@ METHODS: dict[str, Method] = {**PLAIN, **TONED}
 def method(name: str) -> Method:
     """The method of this name; YardstickError, with the known names, if there is none."""
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise YardstickError(f"yardstick {name!r} is unknown; known are {', '.join(METHODS)}{hint}")
+        hint = did_you_mean(name, METHODS)
+        raise YardstickError(f"yardstick {name!r} is unknown{hint}; known are {', '.join(METHODS)}")
     return METHODS[name]
