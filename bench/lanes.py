@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.cells import Cell, Point
 from bench.process import IMPORT_TIMEOUT, REFERENCE, Worker, WorkerFailure, WorkerStopped
@@ -78,6 +79,14 @@ class Waiting:
             self._workers.popitem()[1].close()
 
 
+@dataclass(frozen=True)
+class Notice:
+    """How far the job of ``cell`` is, in the words of its worker."""
+
+    cell: Point
+    facts: dict[str, Any]
+
+
 class Lanes:
     """Runs ``jobs``, in their order as far as the workers allow.
 
@@ -110,10 +119,11 @@ class Lanes:
         self._refused: dict[tuple[str, Setting], list[WorkerFailure]] = {}
         self._workers: set[Worker] = set()
         self._stopping = False
-        self._results: queue.SimpleQueue[Ended | BaseException | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Ended | Notice | BaseException | None] = queue.SimpleQueue()
 
-    def run(self, on_end: Callable[[Ended], None]) -> list[Job]:
-        """Do the jobs; ``on_end`` hears of each, in this thread.  Returns those left out for want of time.
+    def run(self, on_end: Callable[[Ended], None], on_notice: Callable[[Notice], None] | None = None) -> list[Job]:
+        """Do the jobs; ``on_end`` hears of each, in this thread, and ``on_notice`` of how far long ones are.  Returns
+        those left out for want of time.
 
         On an exception here (Ctrl-C, a full disk in ``on_end``) all workers are killed before it goes on.
         """
@@ -129,6 +139,9 @@ class Lanes:
                 result = self._results.get()
                 if isinstance(result, Ended):
                     on_end(result)
+                elif isinstance(result, Notice):
+                    if on_notice is not None:
+                        on_notice(result)
                 elif result is None:
                     left -= 1
                 else:
@@ -241,7 +254,15 @@ class Lanes:
             timeout = max(self._cut - start, 0.1) if cut and self._cut is not None else job.timeout
             try:
                 payload = {"folder": job.folder} if job.folder else {}
-                facts = dict(worker.request(job.verb, timeout, cell=job.cell.axes(), **payload))
+                facts = dict(
+                    worker.request(
+                        job.verb,
+                        timeout,
+                        lambda facts: self._results.put(Notice(job.cell, facts)),
+                        cell=job.cell.axes(),
+                        **payload,
+                    )
+                )
             except WorkerFailure as failure:
                 if failure.status == "out_of_memory":
                     worker.kill()  # what is left of its heap would decide over the cells behind this one

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -130,8 +130,13 @@ class Worker:
             raise WorkerFailure("unsupported", facts["unavailable"])
         return facts
 
-    def request(self, verb: str, timeout: float, **payload: Any) -> dict[str, Any]:
-        """Ask and wait for the answer; WorkerFailure if there is none, WorkerStopped after :meth:`stop`."""
+    def request(
+        self, verb: str, timeout: float, on_notice: Callable[[dict[str, Any]], None] | None = None, **payload: Any
+    ) -> dict[str, Any]:
+        """Ask and wait for the answer, ``on_notice`` hearing meanwhile how far it is.
+
+        WorkerFailure if there is no answer within ``timeout`` seconds, WorkerStopped after :meth:`stop`.
+        """
         if self._stopped:
             raise WorkerStopped
         assert self._process.stdin is not None
@@ -141,20 +146,26 @@ class Worker:
             self._process.stdin.flush()
         except OSError:
             raise self._death(verb) from None
-        line = self._read_line(verb, timeout)
-        try:
-            reply: dict[str, Any] = json.loads(line)
-        except ValueError:
-            self.kill()
-            raise self._failure("crashed", f"the answer to {verb} was no JSON: {line[:80]!r}", dead=True) from None
+        deadline = time.monotonic() + timeout
+        while "notice" in (reply := self._read_reply(verb, timeout, deadline)):
+            if on_notice is not None:
+                on_notice(reply["notice"])
         if "error" in reply:
             raise self._refusal(reply["error"])
         result: dict[str, Any] = reply["result"]
         return result
 
-    def _read_line(self, verb: str, timeout: float) -> bytes:
+    def _read_reply(self, verb: str, timeout: float, deadline: float) -> dict[str, Any]:
+        line = self._read_line(verb, timeout, deadline)
+        try:
+            reply: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self.kill()
+            raise self._failure("crashed", f"the answer to {verb} was no JSON: {line[:80]!r}", dead=True) from None
+        return reply
+
+    def _read_line(self, verb: str, timeout: float, deadline: float) -> bytes:
         assert self._process.stdout is not None
-        deadline = time.monotonic() + timeout
         descriptor = self._process.stdout.fileno()
         while b"\n" not in self._buffer:
             ready, _, _ = select.select([descriptor], [], [], max(deadline - time.monotonic(), 0.0))

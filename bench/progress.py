@@ -5,16 +5,19 @@ Nothing is drawn by a thread: the screen changes between requests only, never be
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from results.schema import Record
 
 if TYPE_CHECKING:
     import rich.progress
+
+    from bench.cells import Point
 
 
 @dataclass
@@ -25,13 +28,20 @@ class _Phase:
     worked: float = 0.0
     """Seconds of the cells that are done, added up: more than have passed where cells run side by side."""
     began: float | None = None
+    running: dict[Any, float] = field(default_factory=dict)
+    """By cell that has said how long it will take yet: when it will be done."""
 
     def remaining(self, moment: float) -> float:
         """Seconds, by the pace of this phase once there is one."""
-        if self.began is None or not self.done:
+        said = max(self.running.values(), default=moment) - moment
+        if self.began is None:
             return self.expected
+        if not self.done:
+            # What is running has said for itself how long it takes; of the others only the expectation is known.
+            others = self.expected * (1 - len(self.running) / self.cells)
+            return said + others if self.running else self.expected
         # A session's cells come all at once, at its end: the time that has passed says too much about the first.
-        return min(moment - self.began, self.worked) / self.done * (self.cells - self.done)
+        return max(min(moment - self.began, self.worked) / self.done * (self.cells - self.done), said)
 
 
 class Progress:
@@ -76,6 +86,7 @@ class Progress:
     def cell(self, phase: str, record: Record) -> None:
         """A cell of ``phase`` has left ``record``."""
         self._done += 1
+        self._phases[phase].running.pop(_key(record["cell"]), None)
         if record["seconds"]:
             self._phases[phase].done += 1
             self._phases[phase].worked += record["seconds"]
@@ -84,6 +95,17 @@ class Progress:
         width = len(str(self._total))
         left = f"[{self._done:>{width}}/{self._total}]"
         self.line(f"{left} {describe(record)}   ETA {duration(self.remaining())}")
+
+    def notice(self, phase: str, cell: Point, facts: Mapping[str, Any]) -> None:
+        """A training of ``phase`` has come as far as ``facts`` say (``epoch``, ``epochs``, ``psnr``,
+        ``seconds_left``)."""
+        self._phases[phase].running[_key(cell.axes())] = time.monotonic() + facts["seconds_left"]
+        how_far = f"epoch {facts['epoch']} of {facts['epochs']}, psnr {facts['psnr']:.1f} dB"
+        text = f"{_named('trial', cell.axes())}  {how_far}, {duration(facts['seconds_left'])} to go"
+        if self._bar is not None:
+            self.step(text)
+        else:
+            self.line(f"{'':{2 * len(str(self._total)) + 3}} {text}   ETA {duration(self.remaining())}")
 
     def remaining(self) -> float:
         """Seconds until all is done, as far as one can tell."""
@@ -126,18 +148,26 @@ def describe(record: Record) -> str:
         rank = "" if cell["rank"] is None else f" rank={cell['rank']}"
         text = f"yardstick {cell['method']}{rank} {cell['dataset']} {cell['corruption']}  {_outcome(record)}"
         return f"{text}  {record['seconds']:.1f} s" if record["seconds"] else text
-    words = [record["kind"], cell["backend"]]
-    if record["kind"] != "trial":
+    text = f"{_named(record['kind'], cell)}  {_outcome(record)}"
+    return f"{text}  {record['seconds']:.1f} s" if record["seconds"] else text
+
+
+def _named(kind: str, cell: Mapping[str, Any]) -> str:
+    words = [kind, cell["backend"]]
+    if kind != "trial":
         words.append(cell["track"])
     words += [name for name in (cell["device"], cell["precision"]) if name not in ("cpu", "float32")]
     words.append(cell["architecture"])
     if cell["latent"] is not None:
         words.append(f"latent={cell['latent']}")
-    if record["kind"] == "trial":
+    if kind == "trial":
         words += [cell["corruption"]]
     words.append(cell["loss"])
-    text = f"{' '.join(words)}  {_outcome(record)}"
-    return f"{text}  {record['seconds']:.1f} s" if record["seconds"] else text
+    return " ".join(words)
+
+
+def _key(axes: Mapping[str, Any]) -> str:
+    return json.dumps(axes, sort_keys=True)
 
 
 def _outcome(record: Record) -> str:

@@ -191,7 +191,8 @@ class _Run:
         pools = core_pools(self.options.jobs, threads, exclusive=any(cell.device != "cpu" for cell in trials))
         deadline = self._share(TRIAL_SHARE if self.sessions else 1 - YARDSTICK_SHARE if self.yardsticks else 1.0)
         Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end, waiting=self.waiting).run(
-            lambda ended: self._keep(ended, "trials")
+            lambda ended: self._keep(ended, "trials"),
+            lambda notice: self.progress.notice("trials", notice.cell, notice.facts),
         )
         self._skip(trials, "trials", f"the budget of {duration(self.options.budget or 0)} ended before it")
 

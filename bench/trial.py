@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ DATA_KEPT = 2
 """Clean and noisy sets kept in a worker: a full MNIST in float32 is 220 MB."""
 PROBABILITY_FLOOR = 1e-7
 """Outputs are kept this far from 0 and 1 in the validation BCE: in float32 a confident sigmoid rounds to exactly 1."""
+TELL_SECONDS = 30.0
+"""So long is nothing said of a training that goes on."""
+
+Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,9 @@ class TrialBench:
         self._shared = afterwards.Shared()
         self._built: Hashable = None
 
-    def run(self, cell: TrialCell, folder: Path) -> dict[str, Any]:
-        """Train and score ``cell``; pictures go to ``folder``/pictures.
+    def run(self, cell: TrialCell, folder: Path, tell: Tell | None = None) -> dict[str, Any]:
+        """Train and score ``cell``; pictures go to ``folder``/pictures.  A long training tells ``tell`` how far it is:
+        ``epoch``, ``epochs``, ``psnr`` in dB, ``seconds_left``.
 
         Returns ``status`` ("ok" or "diverged"), ``reason``, ``metrics``, ``curve``, ``pictures``, ``hashes``.
         Exceptions of the adapter or the data pass through.
@@ -96,7 +101,7 @@ class TrialBench:
             self._built = build_key
         self.adapter.load_weights(weights)
 
-        curve, orders, denoised, failure = self._train(cell, clean, noisy)
+        curve, orders, denoised, failure = self._train(cell, clean, noisy, tell)
         scored = None
         if failure is None and cell.evaluate == "whole":
             scored = whole.evaluate(cell, whole.trained(self.adapter, cell))
@@ -140,7 +145,7 @@ class TrialBench:
         self.adapter.stage(noisy.astype(dtype, copy=False), clean.astype(dtype, copy=False))
 
     def _train(
-        self, cell: TrialCell, clean: Clean, noisy: Noisy
+        self, cell: TrialCell, clean: Clean, noisy: Noisy, tell: Tell | None
     ) -> tuple[list[dict[str, float]], str, Images, str | None]:
         """(curve, hash of all batch orders, denoised test images, why it diverged or None)."""
         targets = _repeated(clean.train, cell.repeats)
@@ -150,6 +155,7 @@ class TrialBench:
         sha = hashlib.sha256()
         curve: list[dict[str, float]] = []
         seconds = 0.0
+        begun = told = time.monotonic()
         for epoch in range(cell.epochs):
             if cell.refresh and epoch:
                 fresh = _corrupt_train(cell, clean.train, epoch)
@@ -174,6 +180,11 @@ class TrialBench:
                     "seconds": seconds,
                 }
             )
+            moment = time.monotonic()
+            if tell is not None and moment - told >= TELL_SECONDS and epoch + 1 < cell.epochs:
+                told = moment
+                left = (moment - begun) / (epoch + 1) * (cell.epochs - epoch - 1)
+                tell({"epoch": epoch + 1, "epochs": cell.epochs, "psnr": curve[-1]["psnr"], "seconds_left": left})
         return curve, sha.hexdigest()[:16], denoised.astype(np.float32, copy=False), None
 
     def _validation_loss(self, cell: TrialCell, clean: Clean, denoised: Array) -> float:

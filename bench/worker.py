@@ -3,7 +3,8 @@
 ``python -m bench.worker --backend torch --device cpu --precision float32 --threads 1 --cpus 0``
 
 Requests come as JSON lines on stdin (``{"verb": ..., ...}``), answers go out as JSON lines (``{"result": ...}`` or
-``{"error": ...}``) on what was stdout; descriptor 1 itself is turned to stderr first, so that nothing which a
+``{"error": ...}``) on what was stdout, before them where something takes long lines that tell how far it is
+(``{"notice": ...}``); descriptor 1 itself is turned to stderr first, so that nothing which a
 framework prints can break the protocol.  The process ends when its stdin does, whatever it is doing: a supervisor
 that was killed leaves no orphans.
 
@@ -51,6 +52,8 @@ class Server:
         self._rss_after_import = 0
         self._audits: dict[Track, Audit] = {}
         self._prepared: Payload | None = None
+        self.tell: Callable[[Payload], None] = lambda notice: None
+        """Says how far something is, before it is answered."""
 
     @property
     def adapter(self) -> Adapter:
@@ -132,7 +135,7 @@ class Server:
 
         if self._trials is None:
             self._trials = TrialBench(self.adapter)
-        return self._trials.run(TrialCell.from_axes(request["cell"]), Path(request["folder"]))
+        return self._trials.run(TrialCell.from_axes(request["cell"]), Path(request["folder"]), self.tell)
 
     def yardstick(self, request: Payload) -> Payload:
         """Needs no backend."""
@@ -181,6 +184,12 @@ class Server:
 def serve(server: Server, requests: queue.SimpleQueue[bytes], replies: TextIO) -> None:
     """Answer requests, one after another, for ever."""
     verbs = server.verbs()
+
+    def send(line: str) -> None:
+        replies.write(line + "\n")
+        replies.flush()
+
+    server.tell = lambda notice: send(json.dumps({"notice": notice}, allow_nan=False, default=_plain))
     while True:
         request = json.loads(requests.get())
         try:
@@ -194,8 +203,7 @@ def serve(server: Server, requests: queue.SimpleQueue[bytes], replies: TextIO) -
             answer = json.dumps({"error": {"type": type(error).__name__, "message": str(error)}})
         sys.stdout.flush()
         sys.stderr.flush()
-        replies.write(answer + "\n")
-        replies.flush()
+        send(answer)
 
 
 def _plain(value: Any) -> Any:

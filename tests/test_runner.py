@@ -413,6 +413,26 @@ def test_the_time_left_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None
     assert shown.remaining() == pytest.approx(3 * 20.0)
 
 
+def test_a_long_training_is_heard_of_and_its_own_word_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 100.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock))
+    stream = io.StringIO()
+    shown = progress.Progress({"trials": (2, 100.0), "sessions": (0, 0.0)}, stream=stream)
+    shown.begin("trials")
+    clock += 60.0
+    shown.notice("trials", trial(), {"epoch": 12, "epochs": 500, "psnr": 17.9312, "seconds_left": 2440.0})
+    assert stream.getvalue() == (
+        "      trial fake dense latent=4 gaussian(0.4) mse  epoch 12 of 500, psnr 17.9 dB, 40m40s to go   ETA 41m30s\n"
+    )
+    clock += 40.0
+    assert shown.remaining() == pytest.approx(2400.0 + 50.0), "and of the other trial what was expected"
+    shown.cell(
+        "trials",
+        make_record(Ended(trial(), "ok", seconds=100.0, facts={"metrics": {"psnr": 1, "psnr_gain": 1}}), "f", "e"),
+    )
+    assert shown.remaining() == pytest.approx(100.0), "nothing is left of what it said"
+
+
 def test_durations_read_as_people_say_them() -> None:
     assert [progress.duration(s) for s in (0, 44.6, 80, 3600, 7500)] == ["0s", "45s", "1m20s", "1h00m", "2h05m"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 
 from bench.cells import TrialCell
 from bench.kept import save_strip
-from bench.process import REFERENCE, Worker, WorkerFailure, WorkerStopped, distinct_cores
+from bench.process import REFERENCE, Program, Worker, WorkerFailure, WorkerStopped, distinct_cores
 from bench.trial import image_loss, mean_psnr
 from implementations.adapter import Setting
 
@@ -231,3 +232,42 @@ def test_answers_are_strict_json() -> None:
     from bench.worker import _plain
 
     assert json.dumps({"a": np.float32(0.5), "b": np.int64(3)}, default=_plain) == '{"a": 0.5, "b": 3}'
+
+
+# -- how far a long training is ------------------------------------------------------------------------------------
+
+
+def test_a_long_training_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Through the worker's own loop: notices come before the answer, and none for the last epoch."""
+    from bench import trial, worker
+
+    monkeypatch.setattr(trial, "TELL_SECONDS", 0.0)
+    server = worker.Server("fake", Setting())
+    server.configure({})
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as answers, os.fdopen(writing, "w", encoding="utf-8") as replies:
+        threading.Thread(target=worker.serve, args=(server, requests, replies), daemon=True).start()
+        requests.put(json.dumps({"verb": "trial", "cell": cell(epochs=3).axes(), "folder": str(tmp_path)}).encode())
+        first, second, answer = (json.loads(answers.readline()) for _ in range(3))
+    assert [(one["notice"]["epoch"], one["notice"]["epochs"]) for one in (first, second)] == [(1, 3), (2, 3)]
+    assert first["notice"]["psnr"] == answer["result"]["curve"][0]["psnr"]
+    assert 0 < second["notice"]["seconds_left"] < 60
+    assert answer["result"]["status"] == "ok"
+
+
+def test_notices_are_heard_while_the_answer_is_awaited(tmp_path: Path) -> None:
+    script = tmp_path / "python"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "input()\n"
+        'for line in (\'{"notice": {"epoch": 1}}\', \'{"notice": {"epoch": 2}}\', \'{"result": {"status": 1}}\'):\n'
+        "    print(line, flush=True)\n"
+        "input()\n"
+    )
+    script.chmod(0o755)
+    heard: list[dict[str, Any]] = []
+    program = Program(python=str(script), root=tmp_path)
+    with Worker("fake", Setting(), [], tmp_path / "logs", program) as worker:
+        assert worker.request("trial", 30, heard.append) == {"status": 1}
+    assert heard == [{"epoch": 1}, {"epoch": 2}]
