@@ -117,6 +117,14 @@ def test_building_the_report_is_measured_too(tmp_path: Path) -> None:
     assert report["extra_info"]["page_bytes"] > 100_000
 
 
+@pytest.mark.slow
+def test_what_subnormal_numbers_cost_torch_is_measured_where_there_are_some(tmp_path: Path) -> None:
+    outcome = suite(tmp_path, "bench/suite/test_findings.py", "-k", "subnormal")
+    assert outcome.code == 0, outcome.output
+    assert len(outcome.benchmarks) == 2
+    assert all(one["extra_info"]["subnormal_share"] > 0.05 for one in outcome.benchmarks)
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -1,0 +1,102 @@
+"""Two settings that decide over figures, each measured with and without.
+
+    pytest bench/suite/test_findings.py --benchmark-only --benchmark-group-by=group
+
+What they are about: :func:`bench.worker.run_undivided` and :func:`implementations.torch_device.flush_subnormals`.  The
+ratio of the medians in a group is what the setting is worth on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import corruption, datasets
+from bench.cells import TimingCell
+from bench.process import Worker, WorkerFailure, distinct_cores
+from bench.suite.conftest import CLOCK, REQUEST_TIMEOUT, scalars
+from implementations import adapter, catalog, parameters
+from implementations.adapter import Setting
+from implementations.training import Training
+
+FIT = TimingCell(backend="keras[tensorflow]", track="idiomatic", architecture="dense", latent=64, batch_size=32)
+FIT_SAMPLES = 256 * FIT.batch_size
+"""Of a call of ``fit``: half a second, in which the sleeps of the thread that tunes the input pipeline grow long."""
+IMAGES, EPOCHS = 640, 320
+"""Adam's first moments shrink by 0.9 a step: after 800 steps without a gradient nothing but a subnormal is left."""
+ROUNDS = 7
+
+
+@pytest.mark.benchmark(group="findings: fit on one core", timer=CLOCK)
+@pytest.mark.parametrize("scheduling", ["batch", "other"])
+def test_fit_on_one_core(benchmark: Any, tmp_path: Path, scheduling: str) -> None:
+    """An epoch of Keras' ``fit`` on TensorFlow in a process that has one core, whose threads may interrupt each other
+    (``other``, the usual) or not (``batch``, as workers are)."""
+    if not hasattr(os, "SCHED_BATCH"):
+        pytest.skip("this system has no SCHED_BATCH")
+    if reason := adapter.adapter_class(FIT.backend).missing():
+        pytest.skip(reason)
+    policy = {"batch": os.SCHED_BATCH, "other": os.SCHED_OTHER}[scheduling]
+    with Worker(FIT.backend, FIT.setting, distinct_cores()[:1], tmp_path) as worker:
+        with contextlib.suppress(WorkerFailure):  # refused, but by then it has set itself to what workers are
+            worker.request("memory", REQUEST_TIMEOUT)
+        os.sched_setscheduler(worker.pid, policy, os.sched_param(0))  # threads inherit it; the framework has none yet
+        try:
+            worker.configure()
+        except WorkerFailure as failure:
+            pytest.skip(failure.reason)
+        worker.request("prepare", REQUEST_TIMEOUT, cell=FIT.axes(), samples=FIT_SAMPLES, measure_memory=False)
+
+        def epoch() -> None:
+            CLOCK.advance(worker.request("block", REQUEST_TIMEOUT, kind="train", repeats=1)["seconds"])
+
+        benchmark.extra_info.update(scalars({"scheduling": scheduling, "samples": FIT_SAMPLES, "clock": "worker"}))
+        benchmark.pedantic(epoch, rounds=ROUNDS, warmup_rounds=2)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Iterator[Any]:
+    """The tuned track of torch after :data:`EPOCHS` epochs with subnormals kept: (adapter, order of an epoch, state of
+    the optimizer)."""
+    kind = adapter.adapter_class("torch")
+    if reason := kind.missing():
+        pytest.skip(reason)
+    from implementations import torch_device
+
+    network = catalog.make("dense", (28, 28, 1), 64)
+    torch: Any = kind()
+    torch.configure(Setting())
+    torch.build(network, Training(), "tuned")
+    torch_device.flush_subnormals(False)
+    torch.load_weights(parameters.initialise(network, 0))
+    clean = datasets.as_float(datasets.load("glyphs", train=IMAGES, test=2).train)
+    torch.stage(corruption.corrupt(clean, "masking(0.5)", seed=0, split="train"), clean)
+    order = np.arange(IMAGES, dtype=np.int64)
+    for _ in range(EPOCHS):
+        torch.train_epoch(order)
+    # Flushed once, the moments are zero: each measurement begins with those that training has left.
+    yield torch, order, copy.deepcopy(torch.optimizer.state_dict())
+    torch_device.flush_subnormals(False)
+
+
+@pytest.mark.benchmark(group="findings: torch after many epochs")
+@pytest.mark.parametrize("flush", [True, False], ids=["flushed", "kept"])
+def test_torch_with_subnormal_numbers(benchmark: Any, trained: Any, flush: bool) -> None:
+    """An epoch of torch when many of Adam's moments have become subnormal: flushed to zero, or kept as torch does."""
+    from implementations import torch_device
+
+    torch, order, state = trained
+    torch_device.flush_subnormals(False)  # flushed, they are not even seen
+    torch.optimizer.load_state_dict(copy.deepcopy(state))
+    moments = np.concatenate([state["exp_avg"].numpy().ravel() for state in torch.optimizer.state.values()])
+    share = float(np.mean((moments != 0) & (np.abs(moments) < np.finfo(np.float32).tiny)))
+    torch_device.flush_subnormals(flush)
+    benchmark.extra_info.update(scalars({"subnormal_share": share, "samples": IMAGES}))
+    benchmark.pedantic(torch.train_epoch, args=(order,), rounds=3 * ROUNDS, warmup_rounds=2)
