@@ -135,6 +135,17 @@ def gpus() -> list[dict[str, str]]:
     return [dict(zip(("name", "driver", "memory"), row, strict=True)) for row in rows if len(row) == 3]
 
 
+def gpu_processes() -> list[str]:
+    """What computes on the GPU that CUDA takes here, "python3 (process 123, 512 MiB)"; empty where nothing does, or
+    where nvidia-smi does not tell.  Before workers are started, these are all somebody else's."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
+    which = ["-i", visible] if visible else []
+    query = "--query-compute-apps=pid,process_name,used_memory"
+    text = _output(["nvidia-smi", *which, query, "--format=csv,noheader"])
+    rows = [[part.strip() for part in line.split(",")] for line in (text or "").splitlines()]
+    return [f"{Path(name).name} (process {pid}, {memory})" for pid, name, memory in (r for r in rows if len(r) == 3)]
+
+
 def missing_device(device: str) -> str | None:
     """Why ``device`` can not be used on this machine, or None.  Loads no framework, so a driver that a framework
     can not use is found out only later, by the backend itself."""

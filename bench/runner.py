@@ -246,6 +246,8 @@ class _Run:
                     self._skip(cells, "sessions", f"the budget of {duration(self.options.budget or 0)} ended before it")
                     cells = []
             left -= 1
+            if any(cell.device == "cuda" for cell in cells) and (others := machine.gpu_processes()):
+                self._note(f"a timing session began while others used the GPU: {', '.join(others)}")
             if cells:
                 pace.append(self._session(session, cells, stop_at))
 
@@ -268,6 +270,12 @@ class _Run:
         facts = self.about["environments"][self.environment]
         facts["peaks"] = roofline.merged(facts.get("peaks", ()), found)
         self.about["notes"] += troubles
+        write_run_file(self.folder, self.about)
+
+    def _note(self, text: str) -> None:
+        """Say it now, and in run.json."""
+        self.progress.line(text)
+        self.about["notes"].append(text)
         write_run_file(self.folder, self.about)
 
     def _session(self, session: Session, cells: Sequence[TimingCell], stop_at: float | None) -> float:

@@ -107,3 +107,21 @@ def test_a_program_that_is_missing_or_fails_says_nothing() -> None:
     assert machine._output(["no-such-program-anywhere"]) is None
     assert machine._output(["false"]) is None
     assert machine._output(["echo", " text "]) == "text"
+
+
+def test_what_else_computes_on_the_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def output(command: list[str]) -> str:
+        asked.append(command)
+        return "812, /usr/bin/python3, 512 MiB\n9, [Not Found], [N/A]\n"
+
+    monkeypatch.setattr(machine, "_output", output)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert machine.gpu_processes() == ["python3 (process 812, 512 MiB)", "[Not Found] (process 9, [N/A])"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    machine.gpu_processes()
+    assert "-i" not in asked[0]
+    assert asked[1][1:3] == ["-i", "3"], "those of other GPUs are nothing to us"
+    monkeypatch.setattr(machine, "_output", lambda command: None)
+    assert machine.gpu_processes() == []

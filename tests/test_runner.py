@@ -378,6 +378,16 @@ def test_ctrl_c_stops_cleanly_and_soon(tmp_path: Path, phase: str) -> None:
     assert json.loads((folder / "run.json").read_text())["finished"] is None
 
 
+def test_others_on_the_gpu_are_named_before_it_is_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "gpu_processes", lambda: ["python3 (process 812, 512 MiB)"])
+    for device, named in (("cpu", False), ("cuda", True)):
+        cell = trial(device=device)
+        folder = tmp_path / device
+        assert run(plan(cell, timing=(timed(cell),)), folder, QUIET).counts == {"ok": 3}
+        notes = json.loads((folder / "run.json").read_text())["notes"]
+        assert any("python3 (process 812, 512 MiB)" in note for note in notes) == named
+
+
 # -- what a person sees --------------------------------------------------------------------------------------------
 
 
