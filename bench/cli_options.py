@@ -14,9 +14,12 @@ import typer
 def _announced(paths: list[Path] | None) -> list[Path] | None:
     """The backends in these files are known from here on, to worker processes too."""
     if paths:
-        from implementations.backend_files import announce
+        from implementations.backend_files import BackendFileError, announce
 
-        announce(paths)
+        try:
+            announce(paths)
+        except BackendFileError as error:
+            raise BackendFileError(f"--backend-file {error}") from error
     return paths
 
 
