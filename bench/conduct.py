@@ -268,14 +268,16 @@ def examine(adapter: Adapter, cell: CertificateCell) -> dict[str, str | None]:
         stand = Stand(adapter, cell)
     except Exception as error:
         return dict.fromkeys(RULES, f"build: {_told(error)}")
-    found: dict[str, str | None] = {}
-    for name, rule in RULES.items():
-        try:
-            found[name] = "; ".join(dict.fromkeys(rule(stand))) or None
-        except Exception as error:
-            # Somebody else's adapter: whatever it raises, the other rules are still to be looked at.
-            found[name] = _told(error)
-    return found
+    return {name: "; ".join(dict.fromkeys(_problems(rule, stand))) or None for name, rule in RULES.items()}
+
+
+def _problems(rule: Callable[[Stand], Problems], stand: Stand) -> Problems:
+    """Those of ``rule``, and the error that ended it, if one did: somebody else's adapter may raise anything, and the
+    other rules are still to be looked at."""
+    try:
+        yield from rule(stand)
+    except Exception as error:
+        yield _told(error)
 
 
 def _told(error: Exception) -> str:

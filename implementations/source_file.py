@@ -47,23 +47,23 @@ def load(path: Path) -> ModuleType:
     loader = _FromSource(name, absolute)
     spec = importlib.util.spec_from_file_location(name, absolute, loader=loader)
     assert spec is not None  # there is a loader
+    try:
+        code = loader.get_code(name)
+    except (SyntaxError, ValueError) as error:  # ValueError: null bytes, before Python 3.12
+        where = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        told = error.msg if isinstance(error, SyntaxError) else error
+        raise SourceFileError(f"{path}{where}: this is not Python: {told}") from error
+    except OSError as error:
+        raise SourceFileError(f"{path}: {error.strerror}") from error
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it is executed: dataclasses look their own module up
     try:
-        loader.exec_module(module)
+        exec(code, vars(module))
     except BaseException as error:
         del sys.modules[name]
         if not isinstance(error, Exception | SystemExit):
             raise
-        raise SourceFileError(_trouble(path, absolute, error)) from error
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == absolute]
+        where = f", line {lines[-1]}" if lines else ""
+        raise SourceFileError(f"{path}{where}: {type(error).__name__}: {error}") from error
     return module
-
-
-def _trouble(path: Path, absolute: str, error: BaseException) -> str:
-    """What went wrong, in which line of the file as far as that is known."""
-    if isinstance(error, SyntaxError) and error.filename == absolute:
-        where = f", line {error.lineno}" if error.lineno else ""
-        return f"{path}{where}: this is not Python: {error.msg}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == absolute]
-    where = f", line {lines[-1]}" if lines else ""
-    return f"{path}{where}: {type(error).__name__}: {error}"
