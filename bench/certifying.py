@@ -10,8 +10,10 @@ from typing import Any
 from bench import certificates, machine
 from bench.cells import Cell, CertificateCell, Point
 from bench.lanes import Job, Lanes, Waiting, core_pools
+from bench.plan import not_offered
 from bench.process import REFERENCE
 from bench.records import Ended, make_record, now
+from implementations.adapter import adapter_class
 from results.schema import Record
 
 CERTIFICATE_TIMEOUT = 900.0
@@ -38,7 +40,8 @@ def run_certificates(
 
     ``logs``: the folder for what workers write to stderr (default: one that is removed).  ``environment``: the id for
     the records (default: that of this machine).  ``timeout``: seconds for each.  ``deadline`` and ``cut`` are those
-    of :class:`bench.lanes.Lanes`, as is ``waiting``; cells that were not reached have no record.
+    of :class:`bench.lanes.Lanes`, as is ``waiting``; cells that were not reached have no record.  What a backend says
+    that it can not compute is unsupported, and nothing is started for it.
     """
     if logs is None:
         with tempfile.TemporaryDirectory(prefix="daebench-") as folder:
@@ -69,6 +72,9 @@ def run_certificates(
 
     missing: list[CertificateCell] = []
     for cell in dict.fromkeys(cells):
+        if reason := not_offered(adapter_class(cell.backend), cell):
+            keep(Ended(cell, "unsupported", reason), store=False)
+            continue
         found = certificates.lookup(cell, machine.fingerprint(cell.backend, cell.device)) if use_cache else None
         if found is None:
             missing.append(cell)

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from bench import cli_compare, cli_history, cli_reproduce, cli_trained
+from bench.cli_options import BackendFiles
 
 FAILED = ("parity_failed", "diverged", "out_of_memory", "timeout", "crashed")
 """Statuses that make `daebench run` end with exit code 1."""
@@ -74,6 +75,7 @@ def run(
         typer.Option("--set", help="Replace an axis: --set latent=8,16 (repeatable).", metavar="AXIS=A,B"),
     ] = None,
     device: Device = None,
+    backend_file: BackendFiles = None,
     jobs: Jobs = None,
     budget: Annotated[
         str | None,
@@ -131,6 +133,7 @@ def verify(
     precision: Annotated[list[str] | None, typer.Option(help="Default: float64 and float32.")] = None,
     track: Annotated[list[str] | None, typer.Option(help="Default: idiomatic and tuned.")] = None,
     device: Device = None,
+    backend_file: BackendFiles = None,
     jobs: Jobs = None,
     no_cache: NoCache = False,
     as_json: AsJson = False,
@@ -159,6 +162,7 @@ def verify(
 def list_(
     what: Annotated[str, typer.Argument(help="backends, architectures, corruptions, datasets or sweeps")],
     as_json: AsJson = False,
+    backend_file: BackendFiles = None,
 ) -> None:
     """What there is to choose from."""
     from bench import cli_facts, cli_show
@@ -173,6 +177,7 @@ def doctor(
         bool, typer.Option("--peaks/--no-peaks", help="Measure matrix products and copies, a few seconds a library.")
     ] = True,
     as_json: AsJson = False,
+    backend_file: BackendFiles = None,
 ) -> None:
     """What is installed, what is missing and how to get it; cores, GPUs, data; what the machine can do."""
     from bench import cli_facts, cli_show

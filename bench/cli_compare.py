@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli_options import BackendFiles
+
 if TYPE_CHECKING:
     from bench.compare.export import Format
     from results.comparison import Comparison, Metric
@@ -53,6 +55,7 @@ def compare(
     head_rev: _Revision = None,
     base_backend: _Backend = None,
     head_backend: _Backend = None,
+    backend_file: BackendFiles = None,
     max_minutes: Annotated[
         float | None, typer.Option(help=f"--live: stop after this time; default {MAX_MINUTES:g}.", metavar="MINUTES")
     ] = None,
@@ -128,6 +131,7 @@ def compare(
             "--head-rev": head_rev,
             "--base-backend": base_backend,
             "--head-backend": head_backend,
+            "--backend-file": backend_file or None,
             "--max-minutes": max_minutes,
             "--quality-seeds": quality_seeds,
             "--out": out,

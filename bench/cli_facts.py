@@ -170,7 +170,15 @@ def backends() -> list[Row]:
         except Exception as error:  # somebody else's module: whatever it raises, the others are still to be listed
             broken = f"{point.value} can not be loaded: {error}"
             rows.append(
-                {"name": name, "installed": False, "reason": broken, "versions": {}, "tracks": [], "devices": []}
+                {
+                    "name": name,
+                    "installed": False,
+                    "reason": broken,
+                    "versions": {},
+                    "tracks": [],
+                    "devices": [],
+                    "precisions": [],
+                }
             )
             continue
         reason = kind.missing()
@@ -182,6 +190,7 @@ def backends() -> list[Row]:
                 "versions": {package: machine.version(package) for package in kind.packages},
                 "tracks": list(kind.tracks),
                 "devices": list(kind.devices),
+                "precisions": list(kind.precisions),
             }
         )
     return rows

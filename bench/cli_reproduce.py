@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from bench.cli_options import BackendFiles
+
 if TYPE_CHECKING:
     from implementations.adapter import Track
 
@@ -28,6 +30,7 @@ def reproduce(
         list[str] | None,
         typer.Option(help="Repeatable; `all` for all. Default: what the source used.", metavar="NAME"),
     ] = None,
+    backend_file: BackendFiles = None,
     device: Annotated[
         list[str] | None,
         typer.Option(

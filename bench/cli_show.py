@@ -146,14 +146,19 @@ def certificates(records: Sequence[Row]) -> None:
     for place, found in rows.items():
         table.add_row(*place, *(_verdict(found.get(column)) for column in columns))
     console.print(table)
-    for record in records:
-        if record["status"] != "ok":
-            cell = record["cell"]
-            where = " ".join(str(cell[name]) for name in ("backend", "track", *named))
-            console.print(f"[red]{record['status']}[/red] {escape(where)}: {escape(record.get('reason') or '')}")
+    bad = [record for record in records if record["status"] not in ("ok", "unsupported")]
+    for record in bad:
+        cell = record["cell"]
+        where = " ".join(str(cell[name]) for name in ("backend", "track", *named))
+        console.print(f"[red]{record['status']}[/red] {escape(where)}: {escape(record.get('reason') or '')}")
+    # One and the same for many rows: a network that a backend refuses, it refuses with every loss.
+    unsupported = [str(record.get("reason") or "") for record in records if record["status"] == "unsupported"]
+    for reason, count in Counter(unsupported).items():
+        console.print(f"[yellow]unsupported[/yellow] ({count}): {escape(reason)}")
     _audits(console, records)
     good = sum(record["status"] == "ok" for record in records)
-    console.print(f"{good} of {len(records)} certified")
+    left = f", {len(unsupported)} unsupported" if unsupported else ""
+    console.print(f"{good} of {len(records)} certified{left}")
 
 
 def _audits(console: Console, records: Sequence[Row]) -> None:
@@ -188,7 +193,8 @@ def _verdict(record: Row | None) -> str:
     if record is None:
         return ""
     if record["status"] != "ok":
-        return f"[red]{record['status']}[/red]"
+        colour = "yellow" if record["status"] == "unsupported" else "red"
+        return f"[{colour}]{record['status']}[/{colour}]"
     ratio = record.get("metrics", {}).get("worst_ratio")
     return "[green]ok[/green]" if ratio is None else f"[green]ok[/green] {ratio:.2g}"
 

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli_options import BackendFiles
+
 LOADED_BY = {
     "keras": "keras.saving.load_model({path!r})",
     "torch": "from {stem} import load; network = load()",
@@ -63,6 +65,7 @@ def denoise(
         str | None,
         typer.Option(help="Who computes: a backend, or reference (NumPy). Default: who trained it.", metavar="NAME"),
     ] = None,
+    backend_file: BackendFiles = None,
 ) -> None:
     """Denoise your own pictures, of any size, with a trained network.
 

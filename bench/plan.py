@@ -276,11 +276,15 @@ def _certificates(cells: Iterable[Cell]) -> list[CertificateCell]:
 
 
 def not_offered(kind: type[adapter.Adapter], cell: Cell) -> str | None:
-    """Which of the device and the track of ``cell`` its backend does not have, or None."""
+    """Why a backend of this ``kind`` says that it can not compute ``cell``, wherever it is, or None."""
     if cell.device not in kind.devices:
         return f"{cell.backend} has no device {cell.device}; it has {', '.join(kind.devices)}"
     if cell.track not in kind.tracks:
         return f"{cell.backend} has no track {cell.track}; it has {', '.join(kind.tracks)}"
+    if cell.precision not in kind.precisions:
+        return f"{cell.backend} does not compute in {cell.precision}; it has {', '.join(kind.precisions)}"
+    if reason := kind.refusal(cell.make_architecture(), cell.make_training()):
+        return f"{cell.backend} refuses {cell.architecture}: {reason}"
     return None
 
 

@@ -174,7 +174,8 @@ def libraries(backends: Iterable[str], setting: Setting) -> dict[str, str]:
     found = {NUMPY: REFERENCE} if setting.device == "cpu" else {}
     for backend in backends:
         kind = adapter_class(backend)
-        if kind.library and setting.device in kind.devices and not kind.missing():
+        able = setting.device in kind.devices and setting.precision in kind.precisions
+        if kind.library and able and not kind.missing():
             found.setdefault(kind.library, backend)
     return found
 

@@ -107,6 +107,14 @@ class Server:
 
         return certify(self.adapter, CertificateCell.from_axes(request["cell"]), self._audits)
 
+    def conduct(self, request: Payload) -> Payload:
+        """Rule -> what the adapter does against it, or None: :mod:`bench.conduct`."""
+        from bench.cells import CertificateCell
+        from bench.conduct import examine
+
+        self._prepared = None  # other networks are built meanwhile
+        return {"found": examine(self.adapter, CertificateCell.from_axes(request["cell"]))}
+
     def audit(self, request: Payload) -> Payload:
         """The synchronisation audit of a timing cell: ``ok``, ``reason``, ``figures``.  Of the workload that was
         prepared last, if that is this cell: then nothing is built or compiled twice, and the cold costs, which
@@ -177,7 +185,8 @@ class Server:
         """By name, as requests call them."""
         names = ("configure", "reference", "certify", "trial", "prepare", "settle", "calibrate", "block")
         return {
-            name: getattr(self, name) for name in (*names, "resize", "energy", "memory", "audit", "peaks", "yardstick")
+            name: getattr(self, name)
+            for name in (*names, "resize", "energy", "memory", "audit", "peaks", "yardstick", "conduct")
         }
 
 

@@ -1,9 +1,10 @@
 """The interface that every backend implements, and how backends are found.
 
 A backend is one file: a subclass of :class:`Adapter`, announced by an entry point of the group
-``daebench.backends`` (name: the backend, such as "torch"; value: the class), or by the environment variable
-``DAEBENCH_BACKENDS="name=module:Class;..."`` while it is being written.  The module must import no framework at
-its top: it is loaded by programs which only want to know that it is there.
+``daebench.backends`` (name: the backend, such as "torch"; value: the class), by the option ``--backend-file`` of the
+command line (:mod:`implementations.backend_files`), or by the environment variable which that option sets, and which
+worker processes inherit: ``DAEBENCH_BACKENDS="name=module:Class;name=/path/to/file.py:Class;..."``.  The module must
+import no framework at its top: it is loaded by programs which only want to know that it is there.
 
 What is inside a timed region is fixed here, by the verb, and no adapter reads a clock, draws noise, shuffles
 or scores itself.
@@ -21,11 +22,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from implementations import source_file
 from implementations.architecture import Architecture
 from implementations.parameters import Array, Weights
 from implementations.training import Training
@@ -80,6 +82,8 @@ class Adapter(ABC):
     has none."""
     tracks: ClassVar[tuple[Track, ...]] = TRACKS
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
+    precisions: ClassVar[tuple[Precision, ...]] = PRECISIONS
+    """What it can compute in, on every device that it offers."""
 
     # -- before any framework is imported ------------------------------------------------------------------------
 
@@ -89,6 +93,12 @@ class Adapter(ABC):
         absent = [package for package in cls.packages if not _installed(package)]
         if absent:
             return f"{', '.join(absent)} not installed (pip install {' '.join(absent)})"
+        return None
+
+    @classmethod
+    def refusal(cls, architecture: Architecture, training: Training) -> str | None:
+        """Why this backend can not compute this network with this training ("numpy has no MaxPool2D"), or None.  Such
+        cells are recorded as unsupported, with this reason.  Imports nothing and is cheap."""
         return None
 
     @classmethod
@@ -116,9 +126,10 @@ class Adapter(ABC):
     def availability(self, device: Device) -> str | None:
         """Why this backend can not use ``device`` here, or None.  Called after configure."""
 
-    @abstractmethod
     def versions(self) -> dict[str, str]:
-        """Versions of everything that computes: frameworks, CUDA, cuDNN, the device's name."""
+        """Versions of everything that computes: frameworks, CUDA, cuDNN, the device's name.  Those of ``packages`` if
+        there is nothing else to be told."""
+        return {package: importlib.metadata.version(package) for package in self.packages}
 
     # -- one network ---------------------------------------------------------------------------------------------
 
@@ -182,9 +193,9 @@ class Adapter(ABC):
         """The same for copies of an array of ``size`` bytes on the device; None on a CPU, where NumPy copies."""
         return None
 
+    @abstractmethod
     def parameter_counts(self) -> tuple[int, int]:
         """The framework's own count: (all, trainable)."""
-        raise NotImplementedError
 
 
 def _installed(package: str) -> bool:
@@ -196,27 +207,63 @@ def _installed(package: str) -> bool:
 
 
 class UnknownBackend(ValueError):
-    """The message lists the backends that there are."""
+    """The message lists the backends that there are, or says what is wrong with the one that was asked for."""
 
 
-def backends() -> dict[str, importlib.metadata.EntryPoint]:
+@dataclass(frozen=True)
+class Announcement:
+    """A backend that somebody has announced.  ``value``: "module:Class", or "/path/to/file.py:Class"."""
+
+    name: str
+    value: str
+
+    def load(self) -> Any:
+        """What is announced: a class, if all is well.  Loads its module, but no framework."""
+        place, _, attribute = self.value.rpartition(":")
+        if source_file.is_path(place):
+            return getattr(source_file.load(Path(place)), attribute)
+        return importlib.metadata.EntryPoint(self.name, self.value, ENTRY_POINTS).load()
+
+
+def backends() -> dict[str, Announcement]:
     """All announced backends by name, sorted; nothing is loaded."""
-    found = list(importlib.metadata.entry_points(group=ENTRY_POINTS))
+    found = [Announcement(point.name, point.value) for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
     for announcement in filter(None, os.environ.get(EXTRA_BACKENDS, "").split(";")):
         name, _, value = announcement.partition("=")
-        found.append(importlib.metadata.EntryPoint(name.strip(), value.strip(), ENTRY_POINTS))
+        found.append(Announcement(name.strip(), value.strip()))
     return {point.name: point for point in sorted(found, key=lambda point: point.name)}
 
 
 def adapter_class(backend: str) -> type[Adapter]:
-    """The class of ``backend``.  Loads its module, but no framework.  UnknownBackend if nobody announced it."""
+    """The class of ``backend``.  Loads its module, but no framework.  UnknownBackend if nobody announced it, or if what
+    was announced is no complete adapter."""
     points = backends()
     if backend not in points:
         raise UnknownBackend(f"backend {backend!r} is unknown; known are {', '.join(points) or 'none'}")
     loaded: type[Adapter] = points[backend].load()
-    if not (isinstance(loaded, type) and issubclass(loaded, Adapter)):
-        raise UnknownBackend(f"backend {backend!r}: {points[backend].value} is not a subclass of Adapter")
+    if trouble := incomplete(loaded):
+        raise UnknownBackend(f"backend {backend!r}: {points[backend].value} {trouble}")
     return loaded
+
+
+def incomplete(kind: Any) -> str | None:
+    """What ``kind`` lacks to be an adapter ("is not a subclass of Adapter"), or None."""
+    if not (isinstance(kind, type) and issubclass(kind, Adapter)):
+        return "is not a subclass of Adapter"
+    if absent := sorted(kind.__abstractmethods__):
+        return f"does not define {', '.join(absent)}: every adapter must"
+    for attribute in ("name", "packages"):
+        if not hasattr(kind, attribute):
+            return f"does not say its {attribute}: a class variable of Adapter without a default"
+    allowed = {"tracks": TRACKS, "devices": DEVICES, "precisions": PRECISIONS}
+    for attribute, known in allowed.items():
+        values = getattr(kind, attribute)
+        # A lone string is a tuple of letters to everybody else.
+        if not isinstance(values, tuple) or not values or not set(values) <= set(known):
+            return f"has {attribute} = {values!r}: a tuple is needed of some of {', '.join(known)}"
+    if not isinstance(kind.packages, tuple):
+        return f"has packages = {kind.packages!r}: a tuple of distributions is needed"
+    return None
 
 
 def source_digest(kind: type[Adapter]) -> str:

@@ -82,7 +82,8 @@ class KerasJax(KerasAdapter):
         self._state: Any = None
 
     def load_weights(self, weights: Weights) -> None:
-        super().load_weights(weights)
+        # Copies: on a CPU, JAX may go on using the very memory of an array that it is given.
+        super().load_weights({name: np.array(value) for name, value in weights.items()})
         if self.track == "tuned":
             import jax.numpy as jnp
 

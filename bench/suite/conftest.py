@@ -113,6 +113,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("block-seconds", "0.2", "length of a measured block"),
     ):
         group.addoption(f"--daebench-{name}", default=default, help=text)
+    group.addoption(
+        "--daebench-backend-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a Python file with a backend of your own, docs/add-a-backend.md (repeatable)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from implementations.backend_files import BackendFileError, announce
+
+    try:
+        announce(Path(name) for name in config.getoption("--daebench-backend-file"))
+    except BackendFileError as error:
+        raise pytest.UsageError(f"--daebench-backend-file {error}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -88,6 +88,7 @@ class Computer:
 
             return batched
         able = self._adapter.sibling()
-        able.build(architecture, self._training, "idiomatic")
+        track: adapter.Track = "idiomatic" if "idiomatic" in able.tracks else able.tracks[0]
+        able.build(architecture, self._training, track)
         able.load_weights({name: value.astype(np.float32) for name, value in self._trained.weights.items()})
         return able.reconstruct
