@@ -130,6 +130,8 @@ def describe(record: Record) -> str:
     if record["kind"] != "trial":
         words.append(cell["track"])
     words += [name for name in (cell["device"], cell["precision"]) if name not in ("cpu", "float32")]
+    if cell["defaults"] != "matched":
+        words.append(cell["defaults"])
     words.append(cell["architecture"])
     if cell["latent"] is not None:
         words.append(f"latent={cell['latent']}")
