@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,7 +156,8 @@ def _curve(records: Sequence[Record]) -> Curve:
 
 @dataclass(frozen=True)
 class Spread:
-    """How far apart the backends are on one network, dB: the best less the worst, of the means over seeds."""
+    """How far apart the backends are on one network, dB: the best less the worst, of the means over the seeds that all
+    of them have."""
 
     network: str
     condition: str
@@ -173,15 +174,17 @@ def spreads(found: Sequence[Effect]) -> list[Spread]:
             groups[one.network, one.condition].append(one)
     wide = []
     for (network, condition), group in groups.items():
-        if len(group) > 1:
-            both = all(one.matched for one in group)
-            matched = _range([one.matched for one in group]) if both else None
-            wide.append(Spread(network, condition, _range([one.native for one in group]), matched, len(group)))
+        seeds = set.intersection(*(set(one.native) for one in group))
+        both = seeds.intersection(*(set(one.matched) for one in group))
+        if len(group) > 1 and seeds:
+            matched = _range([one.matched for one in group], both) if both else None
+            native = _range([one.native for one in group], both or seeds)
+            wide.append(Spread(network, condition, native, matched, len(group)))
     return sorted(wide, key=lambda one: (-one.native, one.network, one.condition))
 
 
-def _range(by_backend: Sequence[Mapping[int, float]]) -> float:
-    means = [mean(values.values()) for values in by_backend]
+def _range(by_backend: Sequence[Mapping[int, float]], seeds: Collection[int]) -> float:
+    means = [mean(values[seed] for seed in sorted(seeds)) for values in by_backend]
     return max(means) - min(means)
 
 

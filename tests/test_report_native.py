@@ -101,6 +101,18 @@ def test_sentence_and_spread(run: Run) -> None:
     assert [one.topic for one in findings(analyse(run))].count("Defaults") == 1
 
 
+def test_backends_are_apart_on_the_seeds_that_all_have(run: Run) -> None:
+    """Else a seed that one lacks would look like a difference between them."""
+
+    def fewer(record: dict[str, Any]) -> dict[str, Any] | None:
+        return None if record["cell"]["backend"] == "torch" and record["cell"]["seed"] == 2 else record
+
+    for one in native.spreads(native.effects(altered(run, fewer))):
+        group = [effect for effect in native.effects(run) if effect.network == one.network]
+        means = {e.backend: sum(e.matched[seed] for seed in (0, 1)) / 2 for e in group}
+        assert one.matched == pytest.approx(max(means.values()) - min(means.values()))
+
+
 def test_no_other_section_knows_of_native_cells(run: Run, plain: Run) -> None:
     ours, theirs = analyse(run), analyse(plain)
     for name in ("proof", "loads", "quality", "starts", "epoch", "race", "advice", "worths", "matrices", "judged"):
