@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from implementations import catalog
 from implementations.adapter import Device, Precision, Setting, Track
 from implementations.architecture import Architecture
-from implementations.training import Loss, Training, make_optimizer
+from implementations.training import (
+    Defaults,
+    Loss,
+    Training,
+    canonical_optimizer,
+    make_optimizer,
+    native_training,
+)
 from results.schema import LATER_AXES
 
 if TYPE_CHECKING:
@@ -86,7 +93,9 @@ class Cell(Point):
     device: Device = "cpu"
     precision: Precision = "float32"
     threads: int = 1
-    defaults: str = "matched"
+    defaults: Defaults = "matched"
+    """``matched``: one set of constants and one initialisation for all backends.  ``native``: each framework's own
+    where nothing is named; a learning rate of None is not."""
     architecture: str
     latent: int | None = None
     height: int = 28
@@ -106,7 +115,19 @@ class Cell(Point):
         return catalog.make(self.architecture, (self.height, self.width, self.channels), self.latent)
 
     def make_training(self) -> Training:
+        if self.defaults == "native":
+            return native_training(self.loss, self.optimizer, self.learning_rate, self.batch_size)
         return Training(self.loss, make_optimizer(self.optimizer, self.learning_rate), self.batch_size)
+
+    @property
+    def claims_parity(self) -> bool:
+        """Whether this cell computes what the others do, and so needs the proof: native ones are meant to differ."""
+        return self.defaults == "matched"
+
+    def matched(self) -> Self:
+        """The cell that a native one is held against: its defaults alone are others."""
+        optimizer, rate = canonical_optimizer(self.optimizer), make_optimizer(self.optimizer, self.learning_rate)
+        return replace(self, defaults="matched", optimizer=optimizer, learning_rate=rate.learning_rate)
 
 
 @dataclass(frozen=True, kw_only=True)

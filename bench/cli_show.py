@@ -74,6 +74,8 @@ def plan(plan: Plan, folder: Path, jobs: int | None) -> None:
         )
     for backend, reason in dict.fromkeys((cell.backend, reason) for cell, reason in plan.unsupported):
         console.print(f"[yellow]not here:[/yellow] {escape(backend)}: {escape(reason)}")
+    for note in plan.notes:
+        console.print(f"[yellow]note:[/yellow] {escape(note)}")
     yardsticks = f"yardsticks {duration(seconds.yardsticks)}, " if plan.yardsticks else ""
     console.print(
         f"estimate with {jobs} at a time: certificates {duration(seconds.certificates)} (nothing if cached), "

@@ -25,8 +25,11 @@ from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
 from bench.yardstick_plan import yardsticks_for
 from bench.yardsticks import YardstickCell
 from implementations import adapter, catalog
-from implementations.training import make_optimizer
+from implementations.training import canonical_optimizer, make_optimizer
 
+NATIVE_UNTIMED = (
+    "cells with native defaults are not timed: no certificate says what they compute (defaults = 'matched' is timed)"
+)
 CERTIFICATE_BATCH = 16
 """Batch size of certificates: small, since float64 steps are slow, and no power of it hides a forgotten division."""
 
@@ -59,7 +62,8 @@ class Session:
 class Plan:
     """All that a run has to do.  ``trials`` stand in breadth-first order: every prefix covers all axes.
 
-    ``unsupported``: cells that can not run here, with the reason; they get a record all the same.
+    ``unsupported``: cells that can not run here, with the reason; they get a record all the same.  ``notes``: what a
+    person should know of the plan, in sentences.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Plan:
     sessions: tuple[Session, ...]
     unsupported: tuple[tuple[Cell, str], ...]
     yardsticks: tuple[YardstickCell, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
@@ -82,7 +87,9 @@ def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
     trials = list(dict.fromkeys(cell for grid in sweep.grids for cell in _trials(grid, sweep, unsupported)))
     if not trials:
         raise SweepError(f"sweep {sweep.name}: no network fits: {unsupported[0][1]}")
-    timed = _timed(trials, sweep.timing)
+    # No certificate, no timing; and constants do not change how many operations a step has.
+    timed = _timed([cell for cell in trials if cell.claims_parity], sweep.timing)
+    untimed = sweep.timing.rounds and not any(cell.claims_parity for cell in trials)
     reasons = _Reasons()
 
     def supported(cell: Cell) -> bool:
@@ -103,11 +110,12 @@ def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
         sessions=tuple(_sessions(timed, sweep.timing)),
         unsupported=tuple(unsupported),
         yardsticks=tuple(yardsticks_for(trials)) if sweep.scoring.yardsticks else (),
+        notes=(NATIVE_UNTIMED,) if untimed else (),
     )
 
 
 def certificate_for(cell: Cell) -> CertificateCell:
-    """The certificate that ``cell`` needs before it counts."""
+    """The certificate that ``cell`` needs before it counts, if it claims parity."""
     common = {field.name: getattr(cell, field.name) for field in fields(CertificateCell)}
     return CertificateCell(**{**common, "batch_size": CERTIFICATE_BATCH, "threads": 1})
 
@@ -170,6 +178,7 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[C
         except ValueError as error:
             raise SweepError(f"sweep {sweep.name}: {error}") from None
         rate = None if axes["learning_rate"] == DEFAULT else float(axes["learning_rate"])
+        native = axes["defaults"] == "native"
         cell = TrialCell(
             **{
                 **axes,
@@ -181,7 +190,9 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[C
                 "train": _number(axes["train"]),
                 "test": _number(axes["test"]),
                 "corruption": str(corruption.parse(axes["corruption"])),
-                "learning_rate": make_optimizer(axes["optimizer"], rate).learning_rate,
+                "optimizer": canonical_optimizer(axes["optimizer"], defaults=axes["defaults"]),
+                # Natively it is the framework's own, whichever that is.
+                "learning_rate": rate if native else make_optimizer(axes["optimizer"], rate).learning_rate,
             }
         )
         try:
@@ -272,7 +283,7 @@ def _sessions(cells: Sequence[TimingCell], timing: Timing) -> Iterable[Session]:
 
 
 def _certificates(cells: Iterable[Cell]) -> list[CertificateCell]:
-    return list(dict.fromkeys(map(certificate_for, cells)))
+    return list(dict.fromkeys(certificate_for(cell) for cell in cells if cell.claims_parity))
 
 
 def not_offered(kind: type[adapter.Adapter], cell: Cell) -> str | None:
@@ -281,6 +292,8 @@ def not_offered(kind: type[adapter.Adapter], cell: Cell) -> str | None:
         return f"{cell.backend} has no device {cell.device}; it has {', '.join(kind.devices)}"
     if cell.track not in kind.tracks:
         return f"{cell.backend} has no track {cell.track}; it has {', '.join(kind.tracks)}"
+    if cell.defaults == "native" and not kind.offers_native:
+        return f"{cell.backend} offers no native defaults; it has matched"
     if cell.precision not in kind.precisions:
         return f"{cell.backend} does not compute in {cell.precision}; it has {', '.join(kind.precisions)}"
     if reason := kind.refusal(cell.make_architecture(), cell.make_training()):

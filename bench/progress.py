@@ -157,6 +157,8 @@ def _named(kind: str, cell: Mapping[str, Any]) -> str:
     if kind != "trial":
         words.append(cell["track"])
     words += [name for name in (cell["device"], cell["precision"]) if name not in ("cpu", "float32")]
+    if cell["defaults"] != "matched":
+        words.append(cell["defaults"])
     words.append(cell["architecture"])
     if cell["latent"] is not None:
         words.append(f"latent={cell['latent']}")

@@ -26,6 +26,7 @@ from bench.process import REFERENCE, distinct_cores
 from bench.progress import Progress, duration
 from bench.records import Ended, fingerprint_of, identity, make_record, now
 from bench.sessions import SessionRun
+from implementations import native
 from results.journal import Journal, JournalError, read_run_file, write_run_file
 from results.schema import SCHEMA_VERSION, Record
 
@@ -97,7 +98,7 @@ class _Run:
         self.folder = folder
         self.journal = journal
         self.options = options
-        self.notes = notes
+        self.notes = [*notes, *plan.notes]
         self.logs = folder / "logs"
         self.start = time.monotonic()
         self.end = None if options.budget is None else self.start + options.budget
@@ -158,7 +159,7 @@ class _Run:
             return
         self.progress.begin("certificates")
         # In the order in which trials will want them: a budget that ends here has then proved what comes first.
-        wanted = [certificate_for(cell) for cell in self.plan.trials]
+        wanted = [certificate_for(cell) for cell in self.plan.trials if cell.claims_parity]
         rank = {cell: place for place, cell in reversed(list(enumerate(wanted)))}
         ordered = sorted(self.certificates, key=lambda cell: rank.get(cell, len(wanted)))
         if self.end is None:  # without a budget the workers decide: one backend after another
@@ -318,9 +319,13 @@ class _Run:
         return list(dict.fromkeys([*cells, *(cell for cell, _ in self.plan.unsupported)]))
 
     def _certified(self, cells: Sequence[AnyCell], phase: str) -> list[AnyCell]:
-        """The cells whose certificate is ok; the others get their record here: nothing unproved is run."""
+        """The cells whose certificate is ok, and those that claim no parity; the others get their record here: nothing
+        unproved is run."""
         good = []
         for cell in cells:
+            if not cell.claims_parity:
+                good.append(cell)
+                continue
             certificate = self._record(certificate_for(cell))
             status = certificate["status"] if certificate else "skipped"
             if status == "ok":
@@ -388,8 +393,17 @@ class _Run:
             "environments": {**environments, self.environment: facts},
             "planned": {kind: len(set(cells)) for kind, cells in planned.items()},
             "finished": None,
-            "notes": [*before.get("notes", []), *self.notes],
+            "notes": list(dict.fromkeys([*before.get("notes", []), *self.notes])),
+            **(
+                {"native_defaults": native.differences()}
+                if any(not one.claims_parity for one in self._trials())
+                else {}
+            ),
         }
+
+    def _trials(self) -> list[TrialCell]:
+        """All that were planned, those that can not run here included."""
+        return [*self.plan.trials, *(cell for cell, _ in self.plan.unsupported if isinstance(cell, TrialCell))]
 
     def _progress(self) -> Progress:
         from bench.machine import cores
@@ -410,7 +424,7 @@ class _Run:
 
 
 def _build_order(cell: TrialCell) -> tuple[Any, ...]:
-    build = (cell.architecture, cell.latent or 0, cell.height, cell.channels, cell.loss, cell.optimizer)
+    build = (cell.architecture, cell.latent or 0, cell.height, cell.channels, cell.loss, cell.optimizer, cell.defaults)
     data = (cell.dataset, cell.train or 0, cell.corruption, cell.clip, cell.seed, cell.repeats)
     return (cell.backend, str(cell.setting), build, cell.batch_size, cell.learning_rate or 0.0, data)
 

@@ -107,7 +107,9 @@ def _corruptions(value: Any) -> list[str]:
 
 
 def _optimizers(value: Any) -> list[str]:
-    return [training.canonical_optimizer(_text(item)) for item in _listed(value)]
+    """With all that is named: natively it counts, whatever its value.  Matched cells have a shorter spelling."""
+    _listed([training.canonical_optimizer(_text(item)) for item in _listed(value)])
+    return [training.canonical_optimizer(item, defaults="native") for item in _listed(value)]
 
 
 def _texts(value: Any) -> list[str]:
@@ -152,6 +154,7 @@ class Axes(BaseModel):
     device: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: adapter.DEVICES))] = None
     precision: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: adapter.PRECISIONS))] = None
     threads: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    defaults: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: training.DEFAULTS))] = None
     architecture: Annotated[list[str] | None, BeforeValidator(_networks)] = None
     latent: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, DEFAULT))] = None
     dataset: Annotated[list[str] | None, BeforeValidator(_texts)] = None
@@ -181,6 +184,7 @@ DEFAULTS: dict[str, list[Value]] = {
     "device": ["cpu"],
     "precision": ["float32"],
     "threads": [1],
+    "defaults": ["matched"],
     "architecture": ["dense", "conv"],
     "latent": [DEFAULT],
     "dataset": ["glyphs"],

@@ -24,7 +24,7 @@ from bench.lru import Lru
 from implementations import counter, parameters
 from implementations.adapter import Adapter, source_digest
 from implementations.parameters import Array
-from implementations.training import Loss
+from implementations.training import Loss, Training
 
 Images = NDArray[np.float32]
 
@@ -79,7 +79,8 @@ class TrialBench:
         """Train and score ``cell``; pictures go to ``folder``/pictures.  A long training tells ``tell`` how far it is:
         ``epoch``, ``epochs``, ``psnr`` in dB, ``seconds_left``.
 
-        Returns ``status`` ("ok" or "diverged"), ``reason``, ``metrics``, ``curve``, ``pictures``, ``hashes``.
+        Returns ``status`` ("ok" or "diverged"), ``reason``, ``metrics``, ``curve``, ``pictures``, ``hashes``; of native
+        cells also ``constants`` and ``matched``.
         Exceptions of the adapter or the data pass through.
         """
         architecture, training = cell.make_architecture(), cell.make_training()
@@ -87,18 +88,18 @@ class TrialBench:
         noisy = self._noisy.get(
             (data_key(cell), cell.corruption, cell.clip, cell.seed, cell.repeats), lambda: corrupted(cell, clean)
         )
-        weights = parameters.initialise(architecture, cell.seed)
         build_key = (architecture.digest(), training.digest(), cell.track)
         if build_key != self._built:
             self._built = None  # should build fail, nothing is built
             self.adapter.build(architecture, training, cell.track)
-            self.adapter.load_weights(weights)
+            self.adapter.load_weights(parameters.initialise(architecture, cell.seed))
             self._stage(noisy.train, _repeated(clean.train, cell.repeats), cell)
             # Compilation is not training, and later cells of this build do without it.  Only an epoch of the full
             # length compiles all that is needed: some backends compile whole epochs.
             self.adapter.train_epoch(np.arange(len(noisy.train), dtype=np.int64))
             self.adapter.synchronize()
             self._built = build_key
+        weights = self._initial_weights(cell, training)
         self.adapter.load_weights(weights)
 
         curve, orders, denoised, failure = self._train(cell, clean, noisy, tell)
@@ -116,6 +117,8 @@ class TrialBench:
             "adapter": source_digest(type(self.adapter)),
         }
         result: dict[str, Any] = {"curve": curve, "hashes": hashes, "metrics": {}, "pictures": {}}
+        if training.native:
+            result |= {"constants": self.adapter.constants(), "matched": cell.matched().key()}
         if failure is not None:
             return {**result, "status": "diverged", "reason": failure}
         values = math.prod(architecture.input_shape)
@@ -139,6 +142,12 @@ class TrialBench:
             result["metrics"] |= {"latent_size": code, "compression": values / code}
         result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, folder, self._shared)
         return {**result, "status": "ok", "reason": None}
+
+    def _initial_weights(self, cell: TrialCell, training: Training) -> parameters.Weights:
+        """Drawn once for all backends, or by the framework itself."""
+        if training.native:
+            return self.adapter.initial_weights(cell.seed)
+        return parameters.initialise(cell.make_architecture(), cell.seed)
 
     def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
         dtype = np.dtype(cell.precision)

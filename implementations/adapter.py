@@ -84,6 +84,9 @@ class Adapter(ABC):
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
     precisions: ClassVar[tuple[Precision, ...]] = PRECISIONS
     """What it can compute in, on every device that it offers."""
+    offers_native: ClassVar[bool] = False
+    """Whether :meth:`build` takes trainings with native defaults (:mod:`implementations.native`), and
+    :meth:`initial_weights` and :meth:`constants` are there.  Backends without are unsupported in such cells."""
 
     # -- before any framework is imported ------------------------------------------------------------------------
 
@@ -146,6 +149,18 @@ class Adapter(ABC):
     @abstractmethod
     def weights(self) -> Weights:
         """Canonical weights out, copies.  Not timed."""
+
+    def initial_weights(self, seed: int) -> Weights:
+        """Canonical weights, float32, as the framework's own layers of this network begin, drawn by its own generator
+        from ``seed``: the same whatever was drawn before.  For native defaults, after build; the network itself is
+        left as it is, and what it holds is loaded afterwards.  Not timed."""
+        raise NotImplementedError(f"{type(self).__name__} offers no native defaults")
+
+    def constants(self) -> dict[str, float]:
+        """The constants that the optimizer and the layers of this network really have, as they say themselves:
+        "optimizer.epsilon", "batch_norm.momentum" (the share that is kept), "leaky_relu.slope" ...  For native
+        defaults, after build."""
+        raise NotImplementedError(f"{type(self).__name__} offers no native defaults")
 
     @abstractmethod
     def stage(self, noisy: Array, clean: Array) -> None:

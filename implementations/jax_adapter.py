@@ -12,14 +12,15 @@ tuned
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from implementations import jax_device
+from implementations import jax_device, native
 from implementations.adapter import Adapter, Device, Gradients, Setting, Track
-from implementations.architecture import Architecture, Conv2DTranspose, is_trainable
+from implementations.architecture import Architecture, BatchNorm, Conv2DTranspose, LeakyReLU, is_trainable
 from implementations.parameters import Array, Weights
 from implementations.training import Training
 
@@ -37,7 +38,8 @@ class Jax(Adapter):
     name = "jax"
     packages = ("jax", "jaxlib")
     library = "jax"
-    sources = ("implementations.jax_network", "implementations.jax_device")
+    sources = ("implementations.jax_network", "implementations.jax_device", "implementations.native")
+    offers_native = True
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:
@@ -62,8 +64,11 @@ class Jax(Adapter):
         from implementations import jax_network as network
 
         architecture.check_loss(training.loss)
-        self.architecture, self.training, self.track = architecture, training, track
-        optimizer, size, linear = training.optimizer, training.batch_size, architecture.is_linear
+        optimizer = training.optimizer
+        if training.native:  # there are no layers or optimizers that could have defaults: those of flax and optax
+            architecture, optimizer = native.architecture(architecture, "jax"), native.optimizer(training, "jax")
+        self.architecture, self.training, self.track, self.optimizer = architecture, training, track, optimizer
+        size, linear, corrected = training.batch_size, architecture.is_linear, training.native
         convolve, self._whole_epochs = self._training_path()
 
         def loss_of(trainable: Any, fixed: Any, noisy: Any, clean: Any) -> Any:
@@ -76,7 +81,9 @@ class Jax(Adapter):
             trainable, fixed, first, second = state
             (value, (moved, _)), gradients = differentiate(trainable, fixed, noisy, clean)
             new = {
-                name: network.update(optimizer, weight, gradients[name], first[name], second[name], scale)
+                name: network.update(
+                    optimizer, weight, gradients[name], first[name], second[name], scale, corrected=corrected
+                )
                 for name, weight in trainable.items()
             }
             parts = tuple({name: parts[index] for name, parts in new.items()} for index in range(3))
@@ -129,6 +136,21 @@ class Jax(Adapter):
         known = {**self._state[0], **self._state[1]}
         return {name: np.array(known[name]) for name in self.architecture.parameter_shapes()}
 
+    def initial_weights(self, seed: int) -> Weights:
+        from implementations import jax_network as network
+
+        return network.initial_weights(self.architecture, seed)
+
+    def constants(self) -> dict[str, float]:
+        found = {f"optimizer.{name}": float(value) for name, value in asdict(self.optimizer).items()}
+        for node in self.architecture.nodes():
+            match node.layer:
+                case BatchNorm(momentum=momentum, epsilon=epsilon):
+                    found |= {"batch_norm.momentum": momentum, "batch_norm.epsilon": epsilon}
+                case LeakyReLU(slope=slope):
+                    found["leaky_relu.slope"] = slope
+        return found
+
     def parameter_counts(self) -> tuple[int, int]:
         trainable, fixed = (sum(value.size for value in part.values()) for part in self._state[:2])
         return trainable + fixed, trainable
@@ -145,7 +167,8 @@ class Jax(Adapter):
 
         size = self.training.batch_size
         steps = -(-len(order) // size)
-        scales = network.scales(self.training.optimizer, self._steps, steps).astype(self.setting.precision)
+        scales = network.scales(self.optimizer, self._steps, steps, corrected=self.training.native)
+        scales = scales.astype(self.setting.precision)
         self._steps += steps
         whole = len(order) // size * size if self._whole_epochs else 0
         total = 0.0
@@ -166,7 +189,7 @@ class Jax(Adapter):
         room = 1 << (batches - 1).bit_length()
         padded = np.zeros(room * self.training.batch_size, np.int32)
         padded[: len(order)] = order
-        steps = np.zeros(room, scales.dtype)
+        steps = np.zeros((room, *scales.shape[1:]), scales.dtype)
         steps[:batches] = scales
         self._state, total = self._epoch(self._state, *self._tensors, padded, steps, batches)
         return float(total)

@@ -33,6 +33,7 @@ from implementations.architecture import (
     UpSampling2D,
     same_padding,
 )
+from implementations.parameters import Array
 from implementations.training import SGD, Adadelta, Adam, Loss, Optimizer
 
 Named = dict[str, jax.Array]
@@ -192,19 +193,38 @@ def start(trainable: Named) -> tuple[Named, Named]:
     return first, second
 
 
-def scales(optimizer: Optimizer, steps: int, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """What the steps ``steps`` + 1 ... ``steps`` + ``count`` are multiplied with, float64 (count,)."""
+def scales(
+    optimizer: Optimizer, steps: int, count: int, *, corrected: bool = False
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What the steps ``steps`` + 1 ... ``steps`` + ``count`` are multiplied with, float64 (count,).
+
+    ``corrected``: with Adam the epsilon stands beside the bias-corrected root, as optax has it, and there are two
+    numbers a step, (count, 2): the second is what the root is divided by."""
     if isinstance(optimizer, Adam):
         t = np.arange(steps + 1, steps + count + 1, dtype=np.float64)
-        return optimizer.learning_rate * np.sqrt(-np.expm1(t * math.log(optimizer.beta2))) / (1 - optimizer.beta1**t)
+        root = np.sqrt(-np.expm1(t * math.log(optimizer.beta2)))
+        if corrected:
+            return np.stack([optimizer.learning_rate / (1 - optimizer.beta1**t), root], axis=1)
+        return optimizer.learning_rate * root / (1 - optimizer.beta1**t)
     return np.full(count, optimizer.learning_rate)
 
 
 def update(
-    optimizer: Optimizer, w: jax.Array, g: jax.Array, first: jax.Array, second: jax.Array, scale: jax.Array
+    optimizer: Optimizer,
+    w: jax.Array,
+    g: jax.Array,
+    first: jax.Array,
+    second: jax.Array,
+    scale: jax.Array,
+    *,
+    corrected: bool = False,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(weight, first, second) after one step."""
+    """(weight, first, second) after one step; ``scale`` is an entry of :func:`scales`."""
     match optimizer:
+        case Adam(beta1=b1, beta2=b2, epsilon=epsilon) if corrected:
+            first = b1 * first + (1 - b1) * g
+            second = b2 * second + (1 - b2) * g * g
+            return w - scale[0] * first / (jnp.sqrt(second) / scale[1] + epsilon), first, second
         case Adam(beta1=b1, beta2=b2, epsilon=epsilon):
             first = b1 * first + (1 - b1) * g
             second = b2 * second + (1 - b2) * g * g
@@ -218,3 +238,26 @@ def update(
             first = momentum * first - scale * g
             return w + first, first, second
     raise TypeError(f"not an optimizer: {optimizer!r}")
+
+
+# -- native defaults -----------------------------------------------------------------------------------------------
+
+
+def initial_weights(architecture: Architecture, seed: int) -> dict[str, Array]:
+    """As the layers of flax begin: LeCun-normal kernels, zero biases; by JAX's own generator, float32.
+
+    flax keeps the kernel of a transposed convolution the other way round and turned; the fan-in is that of its layout.
+    """
+    key = jax.random.key(seed)
+    draw = jax.nn.initializers.lecun_normal()
+    spreading = {node.name for node in architecture.nodes() if isinstance(node.layer, Conv2DTranspose)}
+    found: dict[str, Array] = {}
+    for number, (name, shape) in enumerate(architecture.parameter_shapes().items()):
+        layer, _, kind = name.rpartition(".")
+        if kind != "kernel":
+            found[name] = np.full(shape, 1.0 if kind in ("gamma", "variance") else 0.0, np.float32)
+            continue
+        theirs = (*shape[:2], shape[3], shape[2]) if layer in spreading else shape
+        kernel = np.array(draw(jax.random.fold_in(key, number), theirs, jnp.float32))
+        found[name] = np.ascontiguousarray(kernel[::-1, ::-1].transpose(0, 1, 3, 2)) if layer in spreading else kernel
+    return found

@@ -13,6 +13,7 @@ process has one engine and one precision.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,6 +37,7 @@ from implementations.architecture import (
     SubtractFromInput,
     UpSampling2D,
 )
+from implementations.native import named
 from implementations.parameters import Array, Weights
 from implementations.training import SGD, Adadelta, Adam, Optimizer, Training
 
@@ -52,6 +54,7 @@ class KerasAdapter(Adapter):
 
     engine: ClassVar[str]
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
+    offers_native = True
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:
@@ -94,8 +97,9 @@ class KerasAdapter(Adapter):
         self.training, self.track, self.architecture = training, track, architecture
         nodes = architecture.nodes()
         # Binary cross-entropy is computed from logits, as Keras advises; for MSE the sigmoid is the last activation.
-        self.ends_in_logits = training.loss == "bce"
-        layers = [_layer(node, self.ends_in_logits) for node in nodes]
+        # Natively it always is: Keras takes outputs for probabilities where nothing is said.
+        self.ends_in_logits = training.loss == "bce" and not training.native
+        layers = [_layer(node, self.ends_in_logits, training.native) for node in nodes]
         # The names of the weights, in Keras' order: by layer, its trainable weights first.
         self.owners = [(layer, _names(node)) for node, layer in zip(nodes, layers, strict=True) if _names(node)]
         self.model = _model(architecture, layers)
@@ -103,11 +107,15 @@ class KerasAdapter(Adapter):
             code = layers[: len(architecture.encoder)]
             self.encoder = keras.Sequential([keras.Input(architecture.input_shape), *code])
         self.loss = (
-            keras.losses.BinaryCrossentropy(from_logits=True)
+            keras.losses.BinaryCrossentropy(from_logits=self.ends_in_logits)
             if training.loss == "bce"
             else keras.losses.MeanSquaredError()
         )
-        self.optimizer = make_optimizer(training.optimizer, self.setting.precision)
+        self.optimizer = (
+            make_native_optimizer(training)
+            if training.native
+            else make_optimizer(training.optimizer, self.setting.precision)
+        )
         self.model.compile(optimizer=self.optimizer, loss=self.loss)
         self.optimizer.build(self.model.trainable_variables)
         self._ordered: tuple[Array, Array] | None = None
@@ -131,6 +139,31 @@ class KerasAdapter(Adapter):
             for layer, names in self.owners
             for name, value in zip(names, layer.get_weights(), strict=True)
         }
+
+    def initial_weights(self, seed: int) -> Weights:
+        import keras
+
+        # Layers made anew: an initialiser takes its seed when it is made, and gives the same values ever after.
+        keras.utils.set_random_seed(seed)
+        nodes = self.architecture.nodes()
+        layers = [_layer(node, self.ends_in_logits, self.training.native) for node in nodes]
+        _model(self.architecture, layers)
+        return {
+            f"{node.name}.{name}": np.array(value, np.float32)
+            for node, layer in zip(nodes, layers, strict=True)
+            for name, value in zip(_names(node), layer.get_weights(), strict=True)
+        }
+
+    def constants(self) -> dict[str, float]:
+        from keras import layers as k
+
+        found = {f"optimizer.{name}": value for name, value in asdict(as_specified(self.optimizer)).items()}
+        for layer in self.model.layers:
+            if isinstance(layer, k.BatchNormalization):
+                found |= {"batch_norm.epsilon": layer.epsilon, "batch_norm.momentum": layer.momentum}
+            elif isinstance(layer, k.LeakyReLU):
+                found["leaky_relu.slope"] = layer.negative_slope
+        return found
 
     def trainable_names(self) -> list[str]:
         """Names of the trainable weights in the order of ``model.trainable_variables``."""
@@ -234,8 +267,8 @@ def _model(architecture: Architecture, layers: list[Any]) -> keras.Model:
     return keras.Model(given, subtract([given, noise]))
 
 
-def _layer(node: Node, ends_in_logits: bool) -> Any:
-    """The Keras layer; ``ends_in_logits`` leaves the sigmoid out."""
+def _layer(node: Node, ends_in_logits: bool, native: bool) -> Any:
+    """The Keras layer; ``ends_in_logits`` leaves the sigmoid out, ``native`` what the specification does not name."""
     from keras import layers as k
 
     name = node.name.replace(".", "_")
@@ -244,6 +277,12 @@ def _layer(node: Node, ends_in_logits: bool) -> Any:
     if activation == "sigmoid" and ends_in_logits:
         activation = None
     match layer:
+        case FrozenBatchNorm() if native:
+            return _frozen_batch_norm()(name=name, **named(layer))
+        case BatchNorm() if native:
+            return k.BatchNormalization(name=name, **named(layer))
+        case LeakyReLU() if native:
+            return k.LeakyReLU(*named(layer).values(), name=name)
         case Flatten():
             return k.Flatten(name=name)
         case Reshape(shape=shape):
@@ -298,6 +337,31 @@ def make_optimizer(optimizer: Optimizer, precision: str) -> keras.optimizers.Opt
         case SGD(learning_rate=rate, momentum=momentum):
             return keras.optimizers.SGD(rate, momentum=exact(momentum))
     raise TypeError(f"not an optimizer: {optimizer!r}")
+
+
+def make_native_optimizer(training: Training) -> keras.optimizers.Optimizer:
+    """Keras' optimizer as it comes, but for the constants that ``training`` names."""
+    import keras
+
+    kinds = {Adam: keras.optimizers.Adam, Adadelta: keras.optimizers.Adadelta, SGD: keras.optimizers.SGD}
+    theirs = {"beta1": "beta_1", "beta2": "beta_2"}
+    return kinds[type(training.optimizer)](**{theirs.get(name, name): value for name, value in training.given.items()})
+
+
+def as_specified(optimizer: keras.optimizers.Optimizer) -> Optimizer:
+    """The constants that an optimizer of Keras has, as it says itself."""
+    import keras
+
+    # Keras keeps the rate as a float32: 0.001 and not 0.0010000000474974513.
+    rate = float(str(np.float32(keras.ops.convert_to_numpy(optimizer.learning_rate))))
+    match optimizer:
+        case keras.optimizers.Adam(beta_1=beta1, beta_2=beta2, epsilon=epsilon):
+            return Adam(rate, float(beta1), float(beta2), float(epsilon))
+        case keras.optimizers.Adadelta(rho=rho, epsilon=epsilon):
+            return Adadelta(rate, float(rho), float(epsilon))
+        case keras.optimizers.SGD(momentum=momentum):
+            return SGD(rate, float(momentum))
+    raise TypeError(f"not an optimizer of the specification: {optimizer!r}")
 
 
 def _float64_remedies() -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from implementations import torch_device
 from implementations.adapter import Device, Setting, Track
 from implementations.architecture import Architecture
-from implementations.keras_adapter import KerasAdapter
+from implementations.keras_adapter import KerasAdapter, as_specified
 from implementations.parameters import Array, Weights
 from implementations.training import Training
 
@@ -55,7 +55,9 @@ class KerasTorch(KerasAdapter):
         from implementations.torch_network import make_optimizer
 
         parameters = [variable.value for variable in self.model.trainable_variables]
-        self._torch_optimizer = make_optimizer(self.training.optimizer, parameters, fused=self.setting.device != "mps")
+        # Natively too the arithmetic is that of Keras' optimizer, by the constants that it has.
+        optimizer = as_specified(self.optimizer) if self.training.native else self.training.optimizer
+        self._torch_optimizer = make_optimizer(optimizer, parameters, fused=self.setting.device != "mps")
 
     def load_weights(self, weights: Weights) -> None:
         super().load_weights(weights)

@@ -40,6 +40,7 @@ class Torch(Adapter):
     library = "torch"
     sources = ("implementations.torch_network", "implementations.torch_device")
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda", "mps")
+    offers_native = True
 
     def configure(self, setting: Setting) -> None:
         import torch
@@ -66,11 +67,11 @@ class Torch(Adapter):
         torch_device.flush_subnormals(track == "tuned")
         self.training, self.track = training, track
         self.architecture = architecture
-        self.net: Network = Network(architecture).to(self.device, self.dtype)
+        self.net: Network = Network(architecture, training.native).to(self.device, self.dtype)
         self.channels_last = track == "tuned" and architecture.is_convolutional
         if self.channels_last:
             self.net = self.net.to(memory_format=torch.channels_last)
-        self.loss = make_loss(training.loss, linear=architecture.is_linear)
+        self.loss = make_loss(training.loss, linear=architecture.is_linear, native=training.native)
         self._reset_optimizer()
 
         def forward_loss(noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
@@ -82,11 +83,13 @@ class Torch(Adapter):
         torch_device.reset_peak_memory(self.setting)
 
     def _reset_optimizer(self) -> None:
-        from implementations.torch_network import make_optimizer
+        from implementations.torch_network import make_native_optimizer, make_optimizer
 
-        self.optimizer = make_optimizer(
-            self.training.optimizer, self.net.parameters(), fused=self.track == "tuned" and self.setting.device != "mps"
-        )
+        fused = self.track == "tuned" and self.setting.device != "mps"
+        if self.training.native:
+            self.optimizer = make_native_optimizer(self.training, self.net.parameters(), fused)
+        else:
+            self.optimizer = make_optimizer(self.training.optimizer, self.net.parameters(), fused)
 
     def load_weights(self, weights: Weights) -> None:
         self.net.load(weights)
@@ -94,6 +97,19 @@ class Torch(Adapter):
 
     def weights(self) -> Weights:
         return self.net.canonical()
+
+    def initial_weights(self, seed: int) -> Weights:
+        import torch
+
+        from implementations.torch_network import Network
+
+        torch.manual_seed(seed)
+        return Network(self.architecture, self.training.native).canonical()
+
+    def constants(self) -> dict[str, float]:
+        from implementations.torch_network import constants
+
+        return constants(self.net, self.optimizer)
 
     def parameter_counts(self) -> tuple[int, int]:
         trainable = sum(parameter.numel() for parameter in self.net.parameters() if parameter.requires_grad)

@@ -1,6 +1,7 @@
 """A specification as a ``torch.nn.Module``, with the arithmetic of the specification rather than torch's defaults.
 
-What differs between torch and the specification, and how it is made equal, stands at each class.  Imported by
+What differs between torch and the specification, and how it is made equal, stands at each class.  With ``native``
+nothing is made equal: the modules are those that a port would have, with torch's defaults.  Imported by
 the torch adapter alone, since it imports torch.
 """
 
@@ -31,8 +32,9 @@ from implementations.architecture import (
     UpSampling2D,
     same_padding,
 )
+from implementations.native import named
 from implementations.parameters import Array, Weights
-from implementations.training import SGD, Adadelta, Adam, Loss, Optimizer
+from implementations.training import SGD, Adadelta, Adam, Loss, Optimizer, Training
 
 
 class SameConv2d(nn.Conv2d):
@@ -133,9 +135,39 @@ class Crop(nn.Module):
         return x[:, :, : self.height, : self.width]
 
 
-def _modules(node: Node) -> list[nn.Module]:
+def _ported(node: Node) -> nn.Module | None:
+    """torch's own module where the specification's arithmetic is another one; None where they agree."""
+    layer, channels = node.layer, node.input_shape[-1]
+    match layer:
+        case Conv2D(filters=filters, kernel=k, stride=s, padding="same") if s > 1:
+            # There is no "same" for strides: ports pad by half a kernel, as long as the size comes out.
+            pad = (k - 1) // 2
+            if all((n + 2 * pad - k) // s + 1 == -(-n // s) for n in node.input_shape[:2]):
+                return nn.Conv2d(channels, filters, k, s, pad)
+        case Conv2DTranspose(filters=filters, kernel=k, stride=s, padding="same"):
+            pad = max(k - s + 1, 0) // 2  # the least from which output_padding can make up
+            return nn.ConvTranspose2d(channels, filters, k, s, pad, output_padding=2 * pad - (k - s))
+        case FrozenBatchNorm():
+            return FrozenBatchNorm2d(channels, **_normalising(layer))
+        case BatchNorm():
+            return nn.BatchNorm2d(channels, **_normalising(layer))
+        case LeakyReLU():
+            return nn.LeakyReLU(*named(layer).values())
+    return None
+
+
+def _normalising(layer: BatchNorm) -> dict[str, float]:
+    """Arguments of torch's batch normalisation: what the specification names."""
+    given = named(layer)
+    found = {"eps": given["epsilon"]} if "epsilon" in given else {}
+    return {**found, "momentum": 1.0 - given["momentum"]} if "momentum" in given else found
+
+
+def _modules(node: Node, native: bool) -> list[nn.Module]:
     """The modules of a layer; the one that has weights comes first.  A sigmoid is left to the loss."""
     layer, channels = node.layer, node.input_shape[-1]
+    if native and (ported := _ported(node)) is not None:
+        return [ported, nn.ReLU()] if getattr(layer, "activation", None) == "relu" else [ported]
     match layer:
         case Flatten():
             return [FlattenChannelsLast()]
@@ -176,7 +208,7 @@ _NORMALISED = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "varia
 class Network(nn.Module):
     """(n, c, h, w) -> logits (n, c, h, w); images where the network subtracts from its input."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, native: bool = False) -> None:
         super().__init__()
         self.subtracts = architecture.is_linear
         self.encoder = nn.Sequential()
@@ -185,7 +217,7 @@ class Network(nn.Module):
         # and not by tensor: ``.to(dtype)`` replaces buffers.
         self.places: dict[str, tuple[nn.Module, str, tuple[int, ...] | None]] = {}
         for node in architecture.nodes():
-            modules = _modules(node)
+            modules = _modules(node, native)
             part = self.encoder if node.name.startswith("encoder") else self.decoder
             part.extend(modules)
             for canonical, attribute in (_NORMALISED if isinstance(node.layer, BatchNorm) else _PLAIN).items():
@@ -228,10 +260,12 @@ def _canonical(tensor: Tensor, axes: tuple[int, ...] | None) -> Array:
     return np.array(array if axes is None else array.transpose(np.argsort(axes)), order="C")
 
 
-def make_loss(loss: Loss, *, linear: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+def make_loss(loss: Loss, *, linear: bool = False, native: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
     """Mean loss of logits against clean images; of the images themselves if the output is ``linear``."""
     if linear:
         return F.mse_loss
+    if loss == "bce" and native:  # nn.Sigmoid and nn.BCELoss
+        return lambda logits, clean: F.binary_cross_entropy(torch.sigmoid(logits), clean)
     if loss == "bce":
         return F.binary_cross_entropy_with_logits
     return lambda logits, clean: F.mse_loss(torch.sigmoid(logits), clean)
@@ -260,3 +294,42 @@ def make_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter], fus
             # torch keeps v/lr; the same path as long as the learning rate is constant.
             return torch.optim.SGD(parameters, lr=rate, momentum=momentum, fused=fused or None)
     raise TypeError(f"not an optimizer: {optimizer!r}")
+
+
+def make_native_optimizer(training: Training, parameters: Iterable[nn.Parameter], fused: bool) -> torch.optim.Optimizer:
+    """torch's optimizer as it comes, but for the constants that ``training`` names."""
+    given = training.given
+    rate = {"lr": given["learning_rate"]} if "learning_rate" in given else {}
+    epsilon = {"eps": given["epsilon"]} if "epsilon" in given else {}
+    match training.optimizer:
+        case Adam():
+            adam = torch.optim.Adam(parameters, **rate, **epsilon, fused=fused or None)
+            for group in adam.param_groups:
+                own = zip(("beta1", "beta2"), group["betas"], strict=True)
+                group["betas"] = tuple(given.get(name, value) for name, value in own)
+            return adam
+        case Adadelta():
+            rho = {"rho": given["rho"]} if "rho" in given else {}
+            return torch.optim.Adadelta(parameters, **rate, **rho, **epsilon)
+        case SGD():
+            return torch.optim.SGD(parameters, **rate, momentum=given["momentum"], fused=fused or None)
+    raise TypeError(f"not an optimizer: {training.optimizer!r}")
+
+
+def constants(network: Network, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """What the optimizer and the modules hold, under the names of :mod:`implementations.native`."""
+    group = optimizer.param_groups[0]
+    found = {"learning_rate": group["lr"]}
+    found |= dict(zip(("beta1", "beta2"), group.get("betas", ()), strict=False))
+    found |= {
+        ours: group[name]
+        for name, ours in (("rho", "rho"), ("eps", "epsilon"), ("momentum", "momentum"))
+        if name in group
+    }
+    found = {f"optimizer.{name}": float(value) for name, value in found.items()}
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            found |= {"batch_norm.epsilon": module.eps, "batch_norm.momentum": 1.0 - (module.momentum or 0.0)}
+        elif isinstance(module, nn.LeakyReLU):
+            found["leaky_relu.slope"] = module.negative_slope
+    return found

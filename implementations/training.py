@@ -1,7 +1,8 @@
 """What a network is trained with: loss, optimizer and their constants, batch size.
 
 ``matched`` defaults are one set of constants for all backends (Keras' own, since the published systems are
-Keras programs); the adapters reconcile the frameworks' different formulas with them.
+Keras programs); the adapters reconcile the frameworks' different formulas with them.  ``native`` ones are each
+framework's own, but for what is named: see :mod:`implementations.native`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
 
 Loss = Literal["mse", "bce"]
 LOSSES: tuple[Loss, ...] = ("mse", "bce")
+Defaults = Literal["matched", "native"]
+DEFAULTS: tuple[Defaults, ...] = get_args(Defaults)
 
 
 class OptimizerError(ValueError):
@@ -48,6 +51,8 @@ class SGD:
 
 
 Optimizer = Adam | Adadelta | SGD
+_NEVER_DEFAULT = {"momentum"}
+"""No framework has it by default: a program that has it names it, and so does its port."""
 _OPTIMIZER = re.compile(r"\s*(?P<name>\w+)\s*(?:\((?P<constants>[^()]*)\)\s*)?")
 OPTIMIZERS: dict[str, type[Adam] | type[Adadelta] | type[SGD]] = {"adam": Adam, "adadelta": Adadelta, "sgd": SGD}
 
@@ -59,10 +64,35 @@ class Training:
     loss: Loss = "mse"
     optimizer: Optimizer = Adam()
     batch_size: int = 128
+    # Not in repr, from which the digest is made: certificates that were kept before there were these stay valid.
+    defaults: Defaults = field(default="matched", repr=False)
+    named: tuple[str, ...] = field(default=(), repr=False)
+    """``native`` alone: the constants of ``optimizer`` that were named.  Of the others it says nothing: they are the
+    framework's own."""
+
+    @property
+    def native(self) -> bool:
+        """Whether all that is not named is the framework's own."""
+        return self.defaults == "native"
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The constants of the optimizer that were named, by name."""
+        return {name: getattr(self.optimizer, name) for name in self.named}
 
     def digest(self) -> str:
         """A hash of all settings."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+        text = repr(self) + (f" native {sorted(self.named)}" if self.native else "")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def native_training(loss: Loss, optimizer: str, learning_rate: float | None, batch_size: int) -> Training:
+    """Training by each framework's own defaults; a ``learning_rate`` of None is not named."""
+    _, constants = _parsed(optimizer)
+    made = make_optimizer(optimizer, learning_rate)
+    named = {*constants, *_NEVER_DEFAULT.intersection(one.name for one in fields(made))}
+    named |= set() if learning_rate is None else {"learning_rate"}
+    return Training(loss, made, batch_size, "native", tuple(sorted(named)))
 
 
 def make_optimizer(name: str, learning_rate: float | None = None) -> Optimizer:
@@ -76,15 +106,17 @@ def make_optimizer(name: str, learning_rate: float | None = None) -> Optimizer:
     return kind(**constants)
 
 
-def canonical_optimizer(name: str) -> str:
-    """One spelling for one optimizer: constants in their order, and only those that are not the matched ones."""
+def canonical_optimizer(name: str, *, defaults: Defaults = "matched") -> str:
+    """One spelling for one optimizer: constants in their order, and only those that are not the matched ones.  With
+    ``native`` defaults a constant that is named counts, whatever its value."""
     kind, constants = _parsed(name)
     word = next(word for word, known in OPTIMIZERS.items() if known is kind)
     own = kind()
     given = [
-        f"{field.name}={constants[field.name]!r}"
-        for field in fields(kind)
-        if constants.get(field.name, getattr(own, field.name)) != getattr(own, field.name)
+        f"{one.name}={constants[one.name]!r}"
+        for one in fields(kind)
+        if constants.get(one.name, getattr(own, one.name)) != getattr(own, one.name)
+        or (defaults == "native" and one.name in constants and one.name not in _NEVER_DEFAULT)
     ]
     return f"{word}({', '.join(given)})" if given else word
 
@@ -98,7 +130,7 @@ def _parsed(text: str) -> tuple[type[Adam] | type[Adadelta] | type[SGD], dict[st
         )
     kind = OPTIMIZERS[match["name"]]
     # The learning rate is an axis of its own.
-    allowed = [field.name for field in fields(kind) if field.name != "learning_rate"]
+    allowed = [one.name for one in fields(kind) if one.name != "learning_rate"]
     constants: dict[str, float] = {}
     for part in filter(None, map(str.strip, (match["constants"] or "").split(","))):
         name, equals, number = (piece.strip() for piece in part.partition("="))

@@ -8,7 +8,7 @@ from typing import Any
 from report import text
 from report.naming import backend_key, natural_key
 from report.tables import Cell, Table, printable
-from results.loading import Run
+from results.loading import Run, is_native
 from results.schema import KINDS, STATUSES
 
 PACKAGES_FIRST = ("daebench", "keras", "tensorflow", "torch", "jax", "jaxlib", "numpy", "scikit-image")
@@ -34,7 +34,11 @@ def summary(run: Run) -> str:
         data = text.listing(axis_values(run, "dataset"))
         corruptions = text.count(len(axis_values(run, "corruption")), "corruption")
         parts.append(f"on {data} under {corruptions}")
-    return printable(" ".join(parts)) + ": same initial weights, same batches, same noise."
+    same = "same initial weights, same batches, same noise"
+    if natives := [record for record in run.current if is_native(record)]:
+        own = "same batches, same noise, each framework's own initial weights and constants"
+        same = own if len(natives) == len(trials) else f"{same}; and natively: {own}"
+    return printable(" ".join(parts)) + f": {same}."
 
 
 def fact_sheet(run: Run) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ BACKEND_ORDER = ("keras[tensorflow]", "keras[jax]", "keras[torch]", "torch", "ja
 LOSS_NAMES = {"mse": "MSE", "bce": "BCE"}
 
 # What makes two trials trials of the same condition: everything but who computes it, the network and the seed.
+# (Native cells never stand among matched ones: see Run.matched.)
 WHO = ("backend", "track", "device", "precision", "threads", "defaults")
 CONFIGURATION = ("architecture", "latent", "loss")
 # How a network is trained belongs to its configuration too, not to the condition: a large one may be given fewer

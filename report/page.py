@@ -15,6 +15,7 @@ from report import (
     charts,
     codes,
     facts,
+    native,
     pictures,
     reproduction,
     robustness,
@@ -67,6 +68,7 @@ class Page:
     worth_charts: list[Chart] = field(default_factory=list)
     robustness: robustness.View | None = None
     codes: codes.View | None = None
+    native: native.View | None = None
     frontier: tuple[Chart, Table, str, bool] | None = None
     curves: list[tuple[Chart, Chart]] = field(default_factory=list)
     curves_measured: bool = False
@@ -91,6 +93,7 @@ class Page:
         found += [chart for _, chart, _ in self.speed] + self.batches + [chart for chart, _ in self.cold]
         found += [chart for chart, _, _ in self.starts] + self.quality + self.worth_charts
         found += (self.robustness.charts if self.robustness else []) + (self.codes.charts if self.codes else [])
+        found += self.native.charts if self.native else []
         found += [self.frontier[0]] if self.frontier else []
         return found + [chart for pair in self.curves for chart in pair]
 
@@ -115,12 +118,13 @@ def make_page(run: Run, analysis: Analysis | None = None) -> Page:
         warnings=facts.warnings(run),
         errors=tables.errors(run),
     )
-    page.reproductions = reproduction.sections(run, analysis.reproduced)
+    page.reproductions = reproduction.sections(analysis.run, analysis.reproduced)
     page.reproduction_notes = analysis.reproduced.notes
     _speed(page, analysis)
     _quality(page, analysis)
     page.worth = _filled(worth_table(analysis.worths))
     page.worth_charts = worth_charts(analysis.worths)
+    page.native = native.view(run, analysis.native)
     page.robustness, page.codes = robustness.view(analysis.matrices), codes.view(analysis.judged)
     _tradeoff(page, analysis)
     _proof(page, analysis)
@@ -128,7 +132,7 @@ def make_page(run: Run, analysis: Analysis | None = None) -> Page:
     page.statuses = tables.status_table(run.current)
     page.missing = _filled(tables.missing_table(run))
     page.stale = _filled(tables.stale_table(run.stale))
-    page.pictures = pictures.groups(run)
+    page.pictures = pictures.groups(analysis.run)
     return page
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import codes, reproduction, robustness, text, yardsticks
+from report import codes, native, reproduction, robustness, text, yardsticks
 from report.advice import Advice, advise
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All that the findings and the page are made from."""
+    """All that the findings and the page are made from.  ``run`` has no native cells: ``native`` is about those."""
 
     run: Run
     proof: Certification
@@ -53,10 +53,12 @@ class Analysis:
     worths: tuple[yardsticks.Worth, ...] = ()
     matrices: tuple[robustness.Matrix, ...] = ()
     judged: tuple[codes.Judged, ...] = ()
+    native: tuple[native.Effect, ...] = ()
 
 
 def analyse(run: Run) -> Analysis:
     """Aggregate a run once for all sections."""
+    whole, run = run, run.matched
     proof = certification(run)
     wrong = frozenset(
         record["id"] for record in run.of("trial", "ok") if (proof.doubt(record) or "").endswith("parity failed")
@@ -77,6 +79,7 @@ def analyse(run: Run) -> Analysis:
         tuple(yardsticks.worths(run, wrong)),
         tuple(robustness.matrices(run, wrong)),
         tuple(codes.judged(run, wrong)),
+        tuple(native.effects(whole, wrong)),
     )
 
 
@@ -90,6 +93,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         *_if_said("Worth", yardsticks.said(analysis.worths)),
         *_if_said("Robustness", robustness.said(analysis.matrices)),
         *_if_said("Codes", codes.said(analysis.judged)),
+        *_if_said("Defaults", native.said(analysis.native)),
         *reach_findings(analysis.race),
         *agreement_findings(analysis.quality),
         *track_findings(analysis.loads),

@@ -344,7 +344,10 @@ def errors(run: Run) -> list[tuple[str, str]]:
 
 
 def _who(cell: dict[str, Any]) -> str:
-    return f"{cell['backend']} {cell['track']}" if "backend" in cell else NO_BACKEND
+    if "backend" not in cell:
+        return NO_BACKEND
+    own = "" if cell["defaults"] == "matched" else f", {cell['defaults']} defaults"
+    return f"{cell['backend']} {cell['track']}{own}"
 
 
 def _network(cell: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,11 @@ class Run:
         """Current records of a kind (and status)."""
         return [record for record in self.current if record["kind"] == kind and status in (None, record["status"])]
 
+    @property
+    def matched(self) -> Run:
+        """This run without its native cells, which compute something else: what is ranked, averaged and compared."""
+        return replace(self, current=tuple(record for record in self.current if not is_native(record)))
+
     def frame(self, kind: Kind) -> pd.DataFrame:
         """Current records of ``kind``, a row each: id, status, reason, seconds, environment, the axes, the metrics."""
         return frame(self.of(kind), kind)
@@ -79,6 +84,11 @@ def frame(records: Iterable[Record], kind: Kind) -> pd.DataFrame:
     return pd.DataFrame(
         columns=["id", "status", "reason", "seconds", "environment", "backend", "track", "architecture"]
     )
+
+
+def is_native(record: Record) -> bool:
+    """Whether it is about a framework with its own defaults, which claims no parity with any other."""
+    return bool(record["cell"].get("defaults") == "native")
 
 
 def cell_key(record: Record) -> str:

@@ -68,7 +68,8 @@ def run_live(options: LiveOptions) -> Comparison:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="daebench-")))
         timed = [cell for session in plan.sessions for cell in session.cells]
         pairings = _pairings(_sided(timed, options))
-        trials = _trials(_sided(plan.trials, options)) if "psnr" in options.metrics else []
+        matched = [cell for cell in plan.trials if cell.claims_parity]
+        trials = _trials(_sided(matched, options)) if "psnr" in options.metrics else []
         pairs: list[tuple[Cell, Cell]] = [pair for pairing in pairings for pair in pairing.pairs()]
         pairs += trials
         cells = [cell for pair in pairs for cell in pair]

@@ -72,6 +72,7 @@ def match(base: Run, head: Run, kinds: Sequence[Kind]) -> Matching:
     A cell that only one side has is paired with one that differs in nothing but the name of its backend, or of its
     architecture if the hash of the network is the same; if that name stands on one side alone, and if there is one
     such cell only.  A certificate is never paired: it has no figure that two sides could differ in, but it may fail.
+    Cells with native defaults are left out: they say what frameworks do, and prove nothing about this code.
     """
     here, there = _by_cell(base, kinds), _by_cell(head, kinds)
     labels = labels_of((*here.values(), *there.values()))
@@ -107,7 +108,7 @@ def match(base: Run, head: Run, kinds: Sequence[Kind]) -> Matching:
 
 
 def _by_cell(run: Run, kinds: Sequence[Kind]) -> dict[str, Record]:
-    records = (record for record in run.current if record["kind"] in (*kinds, "certificate"))
+    records = (record for record in run.matched.current if record["kind"] in (*kinds, "certificate"))
     return {_key(record["kind"], record["cell"]): record for record in records}
 
 

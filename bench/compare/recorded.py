@@ -25,7 +25,7 @@ from bench.compare.estimates import Estimate, Judged, judge_family, paired, welc
 from bench.compare.matching import Pair, match
 from report.text import count
 from results.comparison import METRICS, Comparison, Metric, Row, Unit
-from results.loading import Run, load_run
+from results.loading import Run, is_native, load_run
 from results.rates import rate, undisturbed_latencies
 from results.schema import Kind, Record
 from results.statistics import NORMAL_95, Interval
@@ -317,6 +317,11 @@ def _warnings(runs: tuple[Run, Run], drafts: Sequence[_Draft], drift: float, shi
         texts.append(
             f"PSNR of {count(few, 'row')} is judged over test images, for fewer than {LEAST_SEEDS} seeds are "
             "common to both runs: that says nothing of how much training with another seed would differ."
+        )
+    left_out = sum(is_native(record) for run in runs for record in run.current)
+    if left_out:
+        texts.append(
+            f"{count(left_out, 'native cell')} took no part: a framework's own defaults prove nothing about this code."
         )
     for name, run in zip(("base", "head"), runs, strict=True):
         found = [text for record in run.of("timing", "ok") for text in record.get("warnings", [])]

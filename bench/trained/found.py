@@ -11,6 +11,7 @@ from bench import kept
 from bench.cells import TrialCell
 from implementations.architecture import Architecture
 from results.journal import RECORDS, JournalError, scan
+from results.loading import is_native
 from results.schema import LATER_AXES, Record
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ def find(identity: str, runs: Sequence[Path] = ()) -> Trained:
     record, folder = _one(identity, known, folders)
     if record["status"] != "ok":
         raise RecordNotFound(f"record {record['id']}: its trial ended as {record['status']}: {record['reason']}")
+    if is_native(record):
+        raise RecordNotFound(
+            f"record {record['id']}: was trained with {record['cell']['backend']}'s own defaults (defaults = native), "
+            "which nothing but that framework computes; train it with defaults = matched"
+        )
     if "weights" not in record:
         raise RecordNotFound(
             f"record {record['id']} kept no weights: train it again with `daebench run ... --set keep_weights=true`"
