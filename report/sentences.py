@@ -155,9 +155,12 @@ def _fastest(load: Workload) -> Finding:
         names = text.listing([standing.contestant.name for standing in leaders])
         detail = f"{rate}, first over last of them {_ratio(leaders[0], leaders[-1])}"
         detail += f"; {follower}, the next ({n})" if follower else f" ({n})"
-        alike = all(standing.same for standing in leaders if standing is not leaders[0])
-        said = f"without a measurable difference (within {100 * MARGIN:g} %)" if alike else "and can not be told apart"
-        return Finding("Speed", f"{load.label}: {names} train fastest {said}", detail)
+        if all(standing.same for standing in leaders if standing is not leaders[0]):
+            said = f"{names} train fastest without a measurable difference (within {100 * MARGIN:g} %)"
+        else:  # of each other some may well be told apart: all that is known is how they stand to the first
+            others = text.listing([standing.contestant.name for standing in leaders[1:]])
+            said = f"{first.name} trains fastest, but can not be told apart from {others}"
+        return Finding("Speed", f"{load.label}: {said}", detail)
     return Finding("Speed", f"{load.label}: {first.name} trains fastest, {follower}", f"{rate} ({n})")
 
 
