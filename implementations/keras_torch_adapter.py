@@ -27,7 +27,7 @@ class KerasTorch(KerasAdapter):
     engine = "torch"
     packages = ("keras", "torch")
     library = "torch"
-    sources = ("implementations.torch_network", "implementations.torch_device")
+    sources = ("implementations.torch_network", "implementations.torch_names", "implementations.torch_device")
     devices = ("cpu", "cuda", "mps")
 
     @classmethod

@@ -38,7 +38,7 @@ class Torch(Adapter):
     name = "torch"
     packages = ("torch",)
     library = "torch"
-    sources = ("implementations.torch_network", "implementations.torch_device")
+    sources = ("implementations.torch_network", "implementations.torch_names", "implementations.torch_device")
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda", "mps")
     offers_native = True
 

@@ -34,6 +34,7 @@ from implementations.architecture import (
 )
 from implementations.native import named
 from implementations.parameters import Array, Weights
+from implementations.torch_names import torch_axes, torch_names
 from implementations.training import SGD, Adadelta, Adam, Loss, Optimizer, Training
 
 
@@ -200,11 +201,6 @@ def _modules(node: Node, native: bool) -> list[nn.Module]:
     return [first, nn.ReLU()] if layer.activation == "relu" else [first]
 
 
-# torch's name of each canonical weight, by kind of layer.
-_PLAIN = {"kernel": "weight", "bias": "bias"}
-_NORMALISED = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
-
-
 class Network(nn.Module):
     """(n, c, h, w) -> logits (n, c, h, w); images where the network subtracts from its input."""
 
@@ -220,9 +216,9 @@ class Network(nn.Module):
             modules = _modules(node, native)
             part = self.encoder if node.name.startswith("encoder") else self.decoder
             part.extend(modules)
-            for canonical, attribute in (_NORMALISED if isinstance(node.layer, BatchNorm) else _PLAIN).items():
+            for canonical, attribute in torch_names(node.layer).items():
                 if modules and hasattr(modules[0], attribute):
-                    axes = {2: (1, 0), 4: (3, 2, 0, 1)}.get(getattr(modules[0], attribute).dim())
+                    axes = torch_axes(getattr(modules[0], attribute).dim())
                     self.places[f"{node.name}.{canonical}"] = (modules[0], attribute, axes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -27,13 +27,11 @@ from implementations.architecture import (
     SubtractFromInput,
     UpSampling2D,
 )
+from implementations.torch_names import torch_axes, torch_names
 
 if TYPE_CHECKING:
     from bench.trained.found import Trained
     from implementations.parameters import Array
-
-_PLAIN = {"kernel": "weight", "bias": "bias"}
-_NORMALISED = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
 
 _MODULE = '''"""{sentence}.
 
@@ -207,12 +205,12 @@ def _state(trained: Trained) -> dict[str, Any]:
     """Weights by the names and in the layouts of the module's ``state_dict``."""
     state: dict[str, Any] = {}
     for node in trained.architecture.nodes():
-        names = _NORMALISED if isinstance(node.layer, BatchNorm) else _PLAIN
+        names = torch_names(node.layer)
         for canonical, attribute in names.items():
             value = trained.weights.get(f"{node.name}.{canonical}")
             if value is None:
                 continue
-            axes = {2: (1, 0), 4: (3, 2, 0, 1)}.get(value.ndim)
+            axes = torch_axes(value.ndim)
             turned = value if axes is None else value.transpose(axes)
             state[f"{_member(node)}.{attribute}"] = np.ascontiguousarray(turned, np.float32)
         if isinstance(node.layer, BatchNorm):
