@@ -178,6 +178,16 @@ def matrix_table(one: Matrix) -> Table:
     return Table(caption, columns, rows, frozenset(range(1, len(columns))))
 
 
+def _is_dark(share: float) -> bool:
+    """Whether white is read better than black on the colour of a gain that is this share of the largest."""
+    ends = [[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in COLOURS]
+    end, middle = ends[2 if share > 0 else 0], ends[1]
+    mixed = [m + abs(share) * (e - m) for e, m in zip(end, middle, strict=True)]
+    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in mixed)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return (1.05 / (luminance + 0.05)) > ((luminance + 0.05) / 0.05)  # contrast ratios of WCAG 2.1
+
+
 def heat_map(one: Matrix, number: int) -> Chart:
     """The matrix in colours, with its numbers."""
     import altair as alt
@@ -190,7 +200,7 @@ def heat_map(one: Matrix, number: int) -> Chart:
             "gain": round(gain.value, 3),
             "label": text.signed(gain.value, 1),
             "interval": text.decibels(gain),
-            "dark": abs(gain.value) > 0.55 * most,
+            "dark": _is_dark(gain.value / most),
             "own": train == test,
         }
         for (train, test), gain in sorted(one.gains.items())

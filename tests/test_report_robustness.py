@@ -208,3 +208,10 @@ def test_trials_that_were_asked_and_others_are_one_condition(tmp_path: Path) -> 
     found = analyse(load_run(tmp_path / "mixed")).quality
     assert list(found.conditions.values()) == sorted(SIZE.corruptions)
     assert len(found.agreements) == 1
+
+
+def test_numbers_in_the_heat_map_can_be_read() -> None:
+    """White on the dark ends alone: on the light brown of a middling loss it could not be read."""
+    assert robustness._is_dark(1.0)
+    assert robustness._is_dark(-1.0)
+    assert not any(robustness._is_dark(share) for share in (-0.5, -0.2, 0.0, 0.3))
