@@ -59,7 +59,13 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
         tests = [f"{value:,}" for value in axis_values(run, "test")] or ["all"]
         shape = f"{'/'.join(map(str, axis_values(run, 'height')))}×{'/'.join(map(str, axis_values(run, 'width')))}"
         epochs, seeds = axis_values(run, "epochs"), axis_values(run, "seed")
-        facts.append(("Data", f"{'/'.join(sizes)} training and {'/'.join(tests)} test images, {shape} pixels"))
+        evaluated = axis_values(run, "evaluate")
+        scored = f"{'/'.join(tests)} test images"
+        if evaluated == ["whole"]:
+            facts.append(("Data", f"{'/'.join(sizes)} training patches, {shape} pixels; scored on whole images"))
+        else:
+            scored += " or whole ones" if "whole" in evaluated else ""
+            facts.append(("Data", f"{'/'.join(sizes)} training and {scored}, {shape} pixels"))
         facts.append(
             ("Training", f"{'/'.join(map(str, epochs))} epochs, {text.count(_ok_seeds(run) or len(seeds), 'seed')}")
         )

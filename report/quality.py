@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -97,7 +97,8 @@ class Quality:
     """Mean half-width of the interval of a trial's mean PSNR over test images, dB."""
     agreements: tuple[Agreement, ...]
     images: tuple[int, ...]
-    """Numbers of test images that the trials name."""
+    """Numbers of test images that the trials name; of none where whole images are scored: ``test`` then counts patches
+    of the validation loss."""
     uncertain: int
     """Trials by backends without certificate, left out of all averages."""
 
@@ -177,6 +178,11 @@ def who_axes(trials: Sequence[Record]) -> tuple[str, ...]:
     return (*names, "track") if any(len(found) > 1 for found in tracks.values()) else tuple(names)
 
 
+def _image_counts(cells: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
+    counts = {cell["test"] for cell in cells if cell.get("evaluate", "patches") == "patches"}
+    return tuple(sorted(count for count in counts if count))
+
+
 def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
     """Aggregate the ok trials of ``run``, but those whose id is in ``distrusted``."""
     every = run.of("trial", "ok")
@@ -211,7 +217,7 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         seed_noise=_seed_noise(groups.values(), differing),
         image_noise=mean([_half(record, "psnr") for record in trials]) if trials else math.nan,
         agreements=_agreements(trials, differing),
-        images=tuple(sorted({record["cell"]["test"] for record in trials if record["cell"]["test"]})),
+        images=_image_counts(record["cell"] for record in trials),
         uncertain=len(every) - len(trials),
     )
 

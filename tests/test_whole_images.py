@@ -319,3 +319,11 @@ def test_the_report_says_that_images_were_whole() -> None:
     assert describe(cell, ["evaluate"]) == "whole images"
     assert label_axes([{"cell": {**cell, "evaluate": "patches"}}], ["corruption", "evaluate"]) == ()
     assert configuration_label(cell) == "conv-residual(2,2) (no code, MSE)"
+
+
+def test_patches_of_the_validation_loss_are_not_taken_for_scored_images() -> None:
+    from report.quality import _image_counts
+
+    cell = cell_of("photos").axes()
+    assert _image_counts([cell]) == ()
+    assert _image_counts([cell, {**cell, "evaluate": "patches", "test": 7}]) == (7,)
