@@ -235,7 +235,8 @@ def data_sets() -> list[Row]:
 
 
 def sweeps() -> list[Row]:
-    """The shipped sweeps, with their size and rough time on this machine."""
+    """The shipped sweeps, with their size and rough time on this machine; or with the reason why they can not be run
+    here, for want of a GPU."""
     from bench import machine
     from bench.estimate import estimate
     from bench.plan import make_plan
@@ -243,17 +244,16 @@ def sweeps() -> list[Row]:
 
     rows = []
     for name in shipped():
-        plan = make_plan(load_sweep(name), check_data=False)
-        rows.append(
-            {
-                "name": name,
-                "description": plan.description,
-                "certificates": len(plan.certificates),
-                "trials": len(plan.trials),
-                "sessions": len(plan.sessions),
-                "estimated_seconds": round(estimate(plan, machine.cores()).total),
-            }
-        )
+        sweep = load_sweep(name)
+        row: Row = {"name": name, "description": sweep.description, "reason": None}
+        try:
+            plan = make_plan(sweep, check_data=False)
+        except machine.DeviceError as error:
+            nothing = dict.fromkeys(("certificates", "trials", "sessions", "estimated_seconds"))
+            rows.append({**row, **nothing, "reason": str(error)})
+            continue
+        row |= {name: len(getattr(plan, name)) for name in ("certificates", "trials", "sessions")}
+        rows.append({**row, "estimated_seconds": round(estimate(plan, machine.cores()).total)})
     return rows
 
 

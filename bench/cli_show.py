@@ -257,7 +257,8 @@ def _datasets(rows: Iterable[Row]) -> Table:
 def _sweeps(rows: Iterable[Row]) -> Table:
     table = _table("", "sweep", "trials", "estimate here", "what it does")
     for row in rows:
-        table.add_row(row["name"], str(row["trials"]), duration(row["estimated_seconds"]), escape(row["description"]))
+        size, time = ("–", "not here") if row["reason"] else (str(row["trials"]), duration(row["estimated_seconds"]))
+        table.add_row(row["name"], size, time, escape(row["description"]))
     return table
 
 

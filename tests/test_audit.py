@@ -205,10 +205,12 @@ class AsyncFake(Fake):
 
     name = "fake"
     waits = False
+    delay = 5 * STEP
+    """Seconds a batch, well above what the NumPy network needs for it beside busy neighbours."""
 
     def train_epoch(self, order: Any) -> float:
         loss = super().train_epoch(order)
-        self.until = time.perf_counter() + STEP * len(order) / self.training.batch_size
+        self.until = time.perf_counter() + self.delay * len(order) / self.training.batch_size
         return loss
 
     def wait(self) -> None:

@@ -226,6 +226,18 @@ def test_lists_for_people_and_for_programs(daebench: Any, monkeypatch: pytest.Mo
     assert [name for name in names if name not in shown] == []
 
 
+def test_a_sweep_for_a_device_that_is_not_here_is_listed_with_the_reason(
+    daebench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "missing_device", lambda device: "no NVIDIA GPU" if device == "cuda" else None)
+    rows = {row["name"]: row for row in json.loads(daebench("list", "sweeps", "--json").out)}
+    assert "no NVIDIA GPU" in rows["gpu"]["reason"]
+    assert rows["gpu"]["trials"] is None
+    assert rows["quick"]["reason"] is None
+    assert rows["quick"]["trials"] > 50
+    assert "not here" in daebench("list", "sweeps").out
+
+
 def test_backends_that_are_missing_or_broken_are_listed_with_the_reason(
     daebench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

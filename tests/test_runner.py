@@ -380,6 +380,7 @@ def test_ctrl_c_stops_cleanly_and_soon(tmp_path: Path, phase: str) -> None:
 
 def test_others_on_the_gpu_are_named_before_it_is_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine, "gpu_processes", lambda: ["python3 (process 812, 512 MiB)"])
+    monkeypatch.setattr(fake_backend.Fake, "devices", ("cpu", "cuda"))
     for device, named in (("cpu", False), ("cuda", True)):
         cell = trial(device=device)
         folder = tmp_path / device
