@@ -194,6 +194,7 @@ class _Examination:
                 batches *= 2
             for repeat in range(MOST_REPEATS):
                 self.call(SHORT_BATCHES)
+                self.look_again()  # where nothing waits, only the work of a short call is over by then
                 self.call(batches)
                 self.call(2 * batches)
                 self.rest()
@@ -233,20 +234,27 @@ class _Examination:
         self.calls.setdefault(batches, []).append(made)
         return made
 
-    def rest(self) -> None:
-        """Read the last result again, a moment later: has it changed?  And how long does reading take at rest?"""
-        pause = max(PAUSE_SECONDS, self.best(SHORT_BATCHES).total)
-        time.sleep(pause)
+    def pause(self) -> None:
+        time.sleep(max(PAUSE_SECONDS, self.best(SHORT_BATCHES).total))
+
+    def look_again(self) -> float:
+        """Read the last result again, a moment later: has it changed?  Seconds of reading at rest."""
+        self.pause()
         start = time.perf_counter()
         late = self.verb.read(self.result)
         seconds = time.perf_counter() - start
         self.changed |= not _equal(self.value, late)
+        return seconds
+
+    def rest(self) -> None:
+        """Has the last result changed?  And how long does reading take at rest?"""
+        seconds = self.look_again()
         if not self.verb.is_kept:
             # A second reading may be cheaper, since some frameworks keep what they have copied once: make new weights,
             # and wait until they are there even if nothing but reading waits.
             self.verb.start(self.verb.prepare(SHORT_BATCHES))
             self.verb.adapter.synchronize()
-            time.sleep(pause)
+            self.pause()
             start = time.perf_counter()
             self.verb.read(None)
             seconds = time.perf_counter() - start

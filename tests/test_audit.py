@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -177,6 +178,7 @@ def test_weights_that_change_after_synchronize_are_caught() -> None:
     found = audited(Unfinished)
     assert not found.ok
     assert "still change" in str(found.reason) or "train_epoch" in str(found.reason)
+    assert found.severity == math.inf, "seen, whatever is named first"
 
 
 def test_time_that_does_not_grow_with_the_work_is_caught() -> None:
