@@ -28,7 +28,7 @@ class _Phase:
     worked: float = 0.0
     """Seconds of the cells that are done, added up: more than have passed where cells run side by side."""
     began: float | None = None
-    running: dict[Any, float] = field(default_factory=dict)
+    running: dict[str, float] = field(default_factory=dict)
     """By cell that has said how long it will take yet: when it will be done."""
 
     def remaining(self, moment: float) -> float:

@@ -35,6 +35,7 @@ def over_seeds(by_seed: Mapping[int, Sequence[Metrics]], name: str) -> Interval:
     return Interval(means[0], low, high)
 
 
-def mean(values: Sequence[float]) -> float:
-    """Of at least one value."""
-    return math.fsum(values) / len(values)
+def mean(values: Iterable[float]) -> float:
+    """Of some numbers; NaN of none."""
+    every = list(values)
+    return math.fsum(every) / len(every) if every else math.nan

@@ -15,6 +15,7 @@ from typing import Any
 
 from report import text
 from report.charts import MOST_EPOCH_TICKS, Chart, backend_colour, spec_of
+from report.groups import mean
 from report.naming import CONFIGURATION, TRAINING, backend_key, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes, label_axes, who, who_axes
 from report.tables import Cell, Table, printable, split
@@ -313,9 +314,3 @@ def _chart(group: Sequence[Effect], number: int) -> Chart:
     )
     title = f"{group[0].network}; {group[0].condition}"
     return Chart(f"native-{number}", title, f"At the end: {ends}.", spec_of(lines + dots, 230))
-
-
-def mean(values: Any) -> float:
-    """Of some numbers; NaN of none."""
-    every = list(values)
-    return math.fsum(every) / len(every) if every else math.nan
