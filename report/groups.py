@@ -36,6 +36,6 @@ def over_seeds(by_seed: Mapping[int, Sequence[Metrics]], name: str) -> Interval:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Of some numbers; NaN of none."""
+    """Of at least one number."""
     every = list(values)
-    return math.fsum(every) / len(every) if every else math.nan
+    return math.fsum(every) / len(every)
