@@ -125,7 +125,12 @@ class Worker:
     def configure(self, timeout: float = IMPORT_TIMEOUT) -> dict[str, Any]:
         """Import the framework.  Returns facts (``import_seconds``, ``versions``, ``rss_before``, ``rss_after``);
         WorkerFailure "unsupported" where the backend can not run here."""
-        facts = self.request("configure", timeout)
+        self.send("configure")
+        return self.configured(timeout)
+
+    def configured(self, timeout: float = IMPORT_TIMEOUT) -> dict[str, Any]:
+        """The second half of :meth:`configure`, for who has sent it to several workers before."""
+        facts = self.answer("configure", timeout)
         if facts["unavailable"]:
             raise WorkerFailure("unsupported", facts["unavailable"])
         return facts
@@ -137,6 +142,11 @@ class Worker:
 
         WorkerFailure if there is no answer within ``timeout`` seconds, WorkerStopped after :meth:`stop`.
         """
+        self.send(verb, **payload)
+        return self.answer(verb, timeout, on_notice)
+
+    def send(self, verb: str, **payload: Any) -> None:
+        """Ask, and do not wait: :meth:`answer` does, before anything else is asked."""
         if self._stopped:
             raise WorkerStopped
         assert self._process.stdin is not None
@@ -146,6 +156,11 @@ class Worker:
             self._process.stdin.flush()
         except OSError:
             raise self._death(verb) from None
+
+    def answer(
+        self, verb: str, timeout: float, on_notice: Callable[[dict[str, Any]], None] | None = None
+    ) -> dict[str, Any]:
+        """What comes of :meth:`send`, as :meth:`request` gives it."""
         deadline = time.monotonic() + timeout
         while "notice" in (reply := self._read_reply(verb, timeout, deadline)):
             if on_notice is not None:
@@ -206,6 +221,20 @@ class Worker:
 
     def _failure(self, status: Status, reason: str, *, dead: bool = False) -> WorkerFailure:
         return WorkerFailure(status, reason, self.stderr(), dead=dead)
+
+    def move(self, cpus: Sequence[int]) -> None:
+        """Bind the process, with all threads that it has by now, to other cores, where the system can."""
+        if not cpus or not hasattr(os, "sched_setaffinity"):
+            return
+        wanted, strays = set(cpus), True
+        # Again until none is left: one that starts meanwhile has the cores of the thread that starts it.
+        while strays and self.alive:
+            strays = False
+            for task in _threads(self.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    if os.sched_getaffinity(task) != wanted:
+                        os.sched_setaffinity(task, wanted)
+                        strays = True
 
     def stderr(self) -> str:
         """The end of what came on stderr since the last request."""
@@ -285,6 +314,14 @@ def _environment(backend: str, setting: Setting, program: Program) -> dict[str, 
     elif backend != REFERENCE:
         variables |= adapter_class(backend).environment(setting)
     return variables
+
+
+def _threads(pid: int) -> list[int]:
+    """The threads of a process, by Linux; itself where that is not to be seen."""
+    try:
+        return [int(entry) for entry in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return [pid]
 
 
 def _oom_kills() -> int:

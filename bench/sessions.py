@@ -1,16 +1,18 @@
 """Timing sessions, the supervisor's side: who is measured when, and what the figures come to.
 
 Each round starts a fresh process for every contestant (backend and track), one after another, so that each import is
-alone; then all are alive.  Every process first settles, in a series of short blocks of its own; then blocks go round
-in ABBA order: forwards, then backwards, so that a drift of the machine (clocks, temperature, neighbours) falls on all
-alike.  Nothing else runs: the supervisor waits in a blocking read.  What the rounds come to: :mod:`bench.summary`.
+alone (or, where a sweep would rather save the time, side by side on cores of their own); then all are alive.  Every
+process first settles, in a series of short blocks of its own; then blocks go round in ABBA order: forwards, then
+backwards, so that a drift of the machine (clocks, temperature, neighbours) falls on all alike.  Nothing else runs: the
+supervisor waits in a blocking read.  What the rounds come to: :mod:`bench.summary`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 
 from bench.cells import TimingCell
 from bench.plan import Session
-from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
+from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure, distinct_cores
 from bench.records import Ended, now
 from bench.summary import classified, energy_state, steady_states, summarise, warnings
 from bench.timing import BlockKind, staged_samples
@@ -78,7 +80,7 @@ class SessionRun:
             self.workloads.setdefault(replace(cell, backend="", track="tuned"), []).append(cell)
         self.contestants: list[Contestant] = list(dict.fromkeys((c.backend, c.track) for c in session.cells))
         self.workers: dict[Contestant, Worker] = {}
-        self.imports: dict[Contestant, float] = {}
+        self.imports: dict[Contestant, dict[str, Any]] = {}
 
     def run(self) -> list[Ended]:
         """Measure; one result for each cell, in their order.  An interrupt leaves no process behind."""
@@ -103,9 +105,12 @@ class SessionRun:
         # Another one begins each round, so that none is always behind the same neighbour.
         shift = number % len(self.contestants)
         order = self.contestants[shift:] + self.contestants[:shift]
-        for contestant in order:
-            if self._running(contestant):
-                self._start(contestant, number)
+        starting = [contestant for contestant in order if self._running(contestant)]
+        pools = self._import_pools()
+        if len(pools) > 1:
+            starting.sort()  # alike ones together: they take equally long
+        for begin in range(0, len(starting), len(pools)):
+            self._start(starting[begin : begin + len(pools)], number, pools)
         workloads = list(self.workloads.values())
         turn = number % len(workloads)  # memory is measured in the first workload of a process alone
         for position, cells in enumerate(workloads[turn:] + workloads[:turn]):
@@ -122,13 +127,39 @@ class SessionRun:
         """The cells of a contestant that have not failed."""
         return [c for c in self.courses if (c.backend, c.track) == contestant and self.courses[c].status == "ok"]
 
-    def _start(self, contestant: Contestant, number: int) -> None:
-        backend, track = contestant
-        self.on_step(f"round {number + 1}/{self.session.rounds}: {backend} {track} starts")
+    def _import_pools(self) -> list[Sequence[int]]:
+        """The cores on which processes import: those they are measured on, and further sets of as many if they may
+        import together."""
+        if not (self.session.imports_together and self.cpus):
+            return [self.cpus]
+        others = [core for core in distinct_cores() if core not in self.cpus]
+        width = len(self.cpus)
+        return [self.cpus, *(others[i : i + width] for i in range(0, len(others) - width + 1, width))]
+
+    def _start(self, contestants: Sequence[Contestant], number: int, pools: Sequence[Sequence[int]]) -> None:
+        """Start the processes of ``contestants`` at the same time, each on one of ``pools``; then all are moved to the
+        cores on which they are measured."""
+        names = ", ".join(" ".join(contestant) for contestant in contestants)
+        self.on_step(f"round {number + 1}/{self.session.rounds}: {names} {'start' if contestants[1:] else 'starts'}")
+        for contestant, cpus in zip(contestants, pools, strict=False):
+            with self._or_out(contestant):
+                worker = Worker(contestant[0], self.session.cells[0].setting, cpus, self.logs)
+                self.workers[contestant] = worker
+                worker.send("configure")
+        for contestant in contestants:
+            if contestant in self.workers:
+                with self._or_out(contestant):
+                    seconds = self.workers[contestant].configured(IMPORT_TIMEOUT)["import_seconds"]
+                    self.imports[contestant] = {"import_seconds": seconds, "imported_with": len(contestants) - 1}
+        for contestant in contestants:
+            if contestant in self.workers:
+                self.workers[contestant].move(self.cpus)
+
+    @contextlib.contextmanager
+    def _or_out(self, contestant: Contestant) -> Iterator[None]:
+        """A contestant whose process does not start is out, in all workloads."""
         try:
-            worker = Worker(backend, self.session.cells[0].setting, self.cpus, self.logs)
-            self.workers[contestant] = worker
-            self.imports[contestant] = worker.configure(IMPORT_TIMEOUT)["import_seconds"]
+            yield
         except WorkerFailure as failure:
             self._kill(contestant)
             for cell in self._running(contestant):
@@ -191,12 +222,12 @@ class SessionRun:
     def _prepare(self, cell: TimingCell, first: bool, kinds: Iterable[BlockKind], figures: dict[str, Any]) -> None:
         contestant = (cell.backend, cell.track)
         if contestant not in self.workers:  # its process died in the workload before
-            self._start(contestant, figures["round"])
+            self._start([contestant], figures["round"], [self.cpus])
             if contestant not in self.workers:
                 return
         block = self.session.block_seconds
         samples = staged_samples(cell.make_architecture(), cell.batch_size, cell.device, cell.threads, block)
-        figures["import_seconds"] = self.imports[contestant]
+        figures |= self.imports[contestant]
         figures |= self._ask(cell, "prepare", cell=cell.axes(), samples=samples, measure_memory=first)
         figures["staged_samples"] = samples
         # The first process of a contestant finds how long its blocks are; those of later rounds are as long.

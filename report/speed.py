@@ -98,6 +98,12 @@ class Workload:
         return [standing for standing in self.standings if standing.rank == 1]
 
     @property
+    def imported_together(self) -> bool:
+        """Whether any of its processes imported while another one did."""
+        records = [standing.contestant.record for standing in self.standings]
+        return any(entry.get("imported_with") for record in records for entry in record["samples"]["rounds"])
+
+    @property
     def warnings(self) -> list[tuple[str, list[str]]]:
         """(what, whose): what the records of this session warn of, with the contestants that do."""
         found: dict[str, list[str]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -134,14 +135,14 @@ def test_who_does_not_wait_for_the_device_has_no_figures(tmp_path: Path, monkeyp
 def test_blocks_go_round_in_abba_order_and_rounds_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str]] = []
     alive: set[int] = set()
-    request = Worker.request
+    send = Worker.send
 
-    def spy(self: Worker, verb: str, timeout: float, **payload: Any) -> dict[str, Any]:
+    def spy(self: Worker, verb: str, **payload: Any) -> None:
         asked.append((self.backend, verb, payload.get("kind", "")))
         alive.add(self.pid)
-        return request(self, verb, timeout, **payload)
+        send(self, verb, **payload)
 
-    monkeypatch.setattr(Worker, "request", spy)
+    monkeypatch.setattr(Worker, "send", spy)
     measure(session(cell("fake"), cell("other"), blocks=2), tmp_path)
     trained = [backend for backend, verb, kind in asked if (verb, kind) == ("block", "train")]
     assert trained == ["fake", "other", "other", "fake", "other", "fake", "fake", "other"]
@@ -150,6 +151,33 @@ def test_blocks_go_round_in_abba_order_and_rounds_rotate(tmp_path: Path, monkeyp
     assert {backend for backend, verb, _ in asked[:first_block] if verb == "prepare"} == {"fake", "other"}
     # Settling, audits, energy and other batch sizes cost nothing where they are not asked for.
     assert {verb for _, verb, _ in asked} == {"configure", "prepare", "calibrate", "block", "memory"}
+
+
+@pytest.mark.skipif(len(distinct_cores()) < 2, reason="a single core")
+def test_processes_may_import_side_by_side_and_are_measured_on_the_same_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "distinct_cores", lambda: distinct_cores()[:2])
+    alone = cell("fake")
+    together = [cell("fake"), cell("other"), cell("unavailable"), cell("fake", track="idiomatic")]
+    asked: list[tuple[str, set[int]]] = []
+    send = Worker.send
+
+    def spy(self: Worker, verb: str, **payload: Any) -> None:
+        asked.append((verb, os.sched_getaffinity(self.pid) if verb == "block" else set()))
+        send(self, verb, **payload)
+
+    monkeypatch.setattr(Worker, "send", spy)
+    results = measure(session(*together, blocks=1, rounds=1, imports_together=True), tmp_path)
+    assert [results[one].status for one in together] == ["ok", "ok", "unsupported", "ok"]
+    entries = [results[one].facts["samples"]["rounds"][0] for one in together if results[one].status == "ok"]
+    assert [entry["imported_with"] for entry in entries] == [1, 1, 1]
+    assert {tuple(entry["process"]["cpus"]) for entry in entries} == {(distinct_cores()[0],)}
+    # In pairs, alike ones first: the second is told to import before the first has answered.
+    assert [verb for verb, _ in asked][:2] == ["configure", "configure"]
+    assert all(cores == {distinct_cores()[0]} for verb, cores in asked if verb == "block")
+    (entry,) = measure(session(alone, blocks=1, rounds=1), tmp_path)[alone].facts["samples"]["rounds"]
+    assert entry["imported_with"] == 0
 
 
 def test_tracks_are_contestants_and_workloads_share_processes(tmp_path: Path) -> None:

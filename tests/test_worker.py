@@ -67,6 +67,18 @@ def test_facts_of_a_configured_worker(logs: Path) -> None:
     assert not worker.alive
 
 
+@pytest.mark.skipif(len(distinct_cores()) < 2, reason="a single core")
+def test_a_worker_moves_to_other_cores_with_all_its_threads(worker: Worker) -> None:
+    first, second = distinct_cores()[:2]
+    threads = [int(entry.name) for entry in Path(f"/proc/{worker.pid}/task").iterdir()]
+    assert len(threads) > 1, "one reads requests"
+    assert {core for thread in threads for core in os.sched_getaffinity(thread)} == {first}
+    worker.move([second])
+    assert {core for thread in threads for core in os.sched_getaffinity(thread)} == {second}
+    worker.move([])
+    assert os.sched_getaffinity(worker.pid) == {second}, "not bound: left where it is"
+
+
 def test_a_trial_learns_and_says_what_went_in(worker: Worker, tmp_path: Path) -> None:
     trial = cell(epochs=30, train=200, learning_rate=3e-3)
     result = run_trial(worker, trial, tmp_path)
