@@ -72,14 +72,18 @@ class KerasTensorFlow(KerasAdapter):
         variables = model.trainable_variables
         compiled = self.setting.device == "cuda" or not architecture.is_convolutional
 
-        @tf.function(jit_compile=compiled, reduce_retracing=False)  # type: ignore[untyped-decorator]
-        def step(noisy: Any, clean: Any) -> Any:
+        def train(noisy: Any, clean: Any) -> Any:
             with tf.GradientTape() as tape:
                 value = loss(clean, model(noisy, training=True))
             optimizer.apply(tape.gradient(value, [variable.value for variable in variables]), variables)
             return value
 
-        @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
+        step = tf.function(train, jit_compile=compiled)
+        # Traced once, for epochs of any length over any number of images.
+        images = tf.TensorSpec((None, *architecture.input_shape), self.setting.precision)
+        places = tf.TensorSpec((None,), "int64")
+
+        @tf.function(jit_compile=False, input_signature=(images, images, places))  # type: ignore[untyped-decorator]
         def epoch(noisy: Any, clean: Any, order: Any) -> Any:
             total = tf.zeros((), noisy.dtype)
             for index in tf.range(tf.shape(order)[0] // batch_size):
@@ -92,7 +96,9 @@ class KerasTensorFlow(KerasAdapter):
             output = model(noisy, training=False)
             return tf.sigmoid(output) if self.ends_in_logits else output
 
-        self._step, self._epoch, self._forward = step, epoch, forward
+        # For the last batch of an epoch, if it is smaller: compiling for one step an epoch would not pay.
+        self._rest = tf.function(train, jit_compile=False)
+        self._epoch, self._forward = epoch, forward
 
     def stage(self, noisy: Array, clean: Array) -> None:
         import tensorflow as tf
@@ -112,7 +118,7 @@ class KerasTensorFlow(KerasAdapter):
             total += float(self._epoch(noisy, clean, tf.constant(order[:whole]))) * size
         if rest := order[whole:].size:
             rows = tf.constant(order[whole:])
-            total += float(self._step(tf.gather(noisy, rows), tf.gather(clean, rows))) * rest
+            total += float(self._rest(tf.gather(noisy, rows), tf.gather(clean, rows))) * rest
         return total / len(order)
 
     def tuned_reconstruct(self, noisy: Array) -> Array:

@@ -13,7 +13,7 @@ import pytest
 
 import report
 from report import sentences
-from report.page import make_page
+from report.page import make_page, render
 from report.sentences import analyse
 from report.tables import Table
 from results.loading import Run, load_run
@@ -113,6 +113,17 @@ def test_what_a_session_warns_of_stands_beside_its_speeds(folder: Path, tmp_path
     assert "conv: too disturbed: 9 of 12 blocks (all contestants)" in html
     assert "dense: one odd thing (torch tuned)" in html
     assert not any("disturbed" in line for line in make_page(run).warnings)
+
+
+def test_imports_side_by_side_are_said_to_be(run: Run, folder: Path, tmp_path: Path) -> None:
+    def together(record: dict[str, Any]) -> dict[str, Any]:
+        for entry in record.get("samples", {}).get("rounds", []):
+            entry["imported_with"] = 1
+        return record
+
+    said = "Processes imported side by side"
+    assert said not in render(make_page(run))
+    assert said in render(make_page(changed(folder, tmp_path / "run", together)))
 
 
 def test_disturbed_blocks_are_counted(run: Run) -> None:
