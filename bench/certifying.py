@@ -89,7 +89,8 @@ def run_certificates(
     broken = _references(missing, limit, pools, logs, deadline, cut)
     for cell in [cell for cell in missing if cell in broken]:
         keep(broken[cell])
-    ready = [Job(cell, "certify", limit) for cell in missing if cell not in broken]
+    # Every process audits each track once: those of one track are best left to one lane.
+    ready = [Job(cell, "certify", limit, near=cell.track) for cell in missing if cell not in broken]
     Lanes(ready, pools=pools, logs=logs, deadline=deadline, cut=cut, waiting=waiting).run(keep)
     return [records[cell] for cell in dict.fromkeys(cells) if cell in records]
 
