@@ -285,15 +285,18 @@ def load_clean(cell: Noised) -> Clean:
     return Clean(train, test, data.digest, data.train_labels, data.test_labels)
 
 
-def _corrupt_train(cell: Noised, images: Images, epoch: int, out: Images) -> None:
-    """All copies of the training images go into ``out`` (repeats * n, h, w, c): copy k of image i has the noise of
-    image k * n + i."""
+def _corrupt_train(cell: Noised, images: Images, epoch: int, out: Images | None = None) -> Images:
+    """All copies of the training images, (repeats * n, h, w, c), in ``out`` if it is given: copy k of image i has the
+    noise of image k * n + i."""
     noise, count = corruption.parse(cell.corruption), len(images)
+    if out is None:
+        out = np.empty((cell.repeats * count, *images.shape[1:]), np.float32)
     for first in range(0, len(out), count):
+        part = out[first : first + count]
         corruption.corrupt(
-            images, noise, seed=cell.seed, split="train", epoch=epoch, clip=cell.clip, first=first,
-            out=out[first : first + count],
-        )  # fmt: skip
+            images, noise, seed=cell.seed, split="train", epoch=epoch, clip=cell.clip, first=first, out=part
+        )
+    return out
 
 
 def _repeated(images: Images, repeats: int) -> Images:
@@ -302,8 +305,7 @@ def _repeated(images: Images, repeats: int) -> Images:
 
 def corrupted(cell: Noised, clean: Clean, parts: Parts | None = None) -> Noisy:
     """The images of ``cell`` with the noise of its first epoch, and the noisy test images' scores."""
-    train = np.empty((cell.repeats * len(clean.train), *clean.train.shape[1:]), np.float32)
-    _corrupt_train(cell, clean.train, 0, train)
+    train = _corrupt_train(cell, clean.train, 0)
     test = transfer.corrupt_test(cell, clean.test, cell.corruption)
     with (parts or Parts())("score_seconds"):
         scores = quality.score(test, clean.test)
