@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import codes, kept, transfer
 from bench.cells import TrialCell
+from bench.parts import Parts
 from bench.quality import Scores
 from implementations.adapter import Adapter
 
@@ -29,7 +30,14 @@ class Shared:
 
 
 def judge(
-    adapter: Adapter, cell: TrialCell, clean: Clean, noisy: Noisy, scores: Scores, folder: Path, shared: Shared
+    adapter: Adapter,
+    cell: TrialCell,
+    clean: Clean,
+    noisy: Noisy,
+    scores: Scores,
+    folder: Path,
+    shared: Shared,
+    parts: Parts,
 ) -> dict[str, Any]:
     """Of ``adapter``, which has just been trained as ``cell`` says; ``scores`` are those of its test images."""
     found: dict[str, Any] = {"scores": kept.save_scores(scores, folder)}
@@ -41,9 +49,11 @@ def judge(
     if cell.cross_noise and cell.evaluate == "whole":
         warnings.append("other noise was not met (cross_noise): whole images are scored under their own noise alone")
     elif cell.cross_noise:
-        found["cross"], said = transfer.cross(adapter, cell, clean, noisy, scores, shared.tests)
+        with parts("cross_seconds"):
+            found["cross"], said = transfer.cross(adapter, cell, clean, noisy, scores, shared.tests)
         warnings += said
     if cell.codes:
-        found["codes"], said = codes.judge_codes(adapter, cell, clean, noisy, shared.yardsticks)
+        with parts("codes_seconds"):
+            found["codes"], said = codes.judge_codes(adapter, cell, clean, noisy, shared.yardsticks)
         warnings += said
     return {**found, "warnings": warnings} if warnings else found

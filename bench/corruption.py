@@ -84,11 +84,13 @@ def corrupt(
     epoch: int = 0,
     clip: bool = True,
     first: int = 0,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Corrupted copies of ``images``, float32 (n, h, w, c) with values in [0, 1]; the same shape and type.
 
     ``images[i]`` is image ``first + i`` of the split; ``epoch`` is 0 for noise that is drawn once.  ``clip`` limits
-    the result of the whole chain to [0, 1].
+    the result of the whole chain to [0, 1].  ``out`` is where the result goes (not ``images`` itself): noise that is
+    drawn afresh needs no new memory.
     """
     chain = parse(corruption) if isinstance(corruption, str) else corruption
     if images.dtype != np.float32 or images.ndim != 4:
@@ -101,7 +103,10 @@ def corrupt(
     for name, value in (("epoch", epoch), ("first", first)):
         if value < 0:
             raise CorruptionError(f"{name} {value} is negative; it counts from 0")
-    out = np.empty_like(images)
+    if out is None:
+        out = np.empty_like(images)
+    elif out.dtype != np.float32 or out.shape != images.shape:
+        raise CorruptionError(f"out is {out.dtype} {out.shape}; it must be float32 {images.shape}, as the images are")
     block = max(1, BLOCK // max(1, math.prod(images.shape[1:])))
     for start in range(0, len(images), block):
         part = images[start : start + block]

@@ -34,7 +34,8 @@ MSE_FLOOR = 1e-10
 """An image closer than this counts as exact: its PSNR is given as 100 dB instead of infinity."""
 
 BLOCK = 2**17
-"""Values for which the SSIM is computed at once; its ten filtered stacks then take 10 MB."""
+"""Values that are scored at once: the ten filtered stacks of the SSIM then take 10 MB, and there is never a copy of a
+test set in float64."""
 
 LARGE = 2**21
 """Values of one image beyond which its SSIM is computed in strips of rows: those stacks of a photograph of 12 million
@@ -70,24 +71,36 @@ def score(images: NDArray[Any], clean: NDArray[Any]) -> Scores:
     Values outside [0, 1] are taken as they are.  QualityError for other types and shapes, for images smaller than the
     window of 11x11, and for values that are not finite.
     """
-    x, y = _checked(images, clean)
-    flat, bell = [], []
-    for part in _blocks(x):
-        flat.append(_in_strips(_ssim, UNIFORM_WINDOW, x[part], y[part]))
-        bell.append(_in_strips(_ssim_wang, GAUSSIAN_WINDOW, x[part], y[part]))
-    return Scores(**_errors(x, y), ssim=np.concatenate(flat), ssim_wang=np.concatenate(bell))
+    _check(images, clean)
+    return Scores(**_by_block(images, clean, ssim=(_ssim, UNIFORM_WINDOW), ssim_wang=(_ssim_wang, GAUSSIAN_WINDOW)))
 
 
 def score_basic(images: NDArray[Any], clean: NDArray[Any]) -> Basic:
     """The same as :func:`score` without the SSIM of Wang et al., in less than half its time."""
-    x, y = _checked(images, clean)
-    return Basic(
-        **_errors(x, y),
-        ssim=np.concatenate([_in_strips(_ssim, UNIFORM_WINDOW, x[part], y[part]) for part in _blocks(x)]),
-    )
+    _check(images, clean)
+    return Basic(**_by_block(images, clean, ssim=(_ssim, UNIFORM_WINDOW)))
 
 
-def _checked(images: NDArray[Any], clean: NDArray[Any]) -> tuple[Values, Values]:
+def psnr(images: NDArray[Any], clean: NDArray[Any]) -> Values:
+    """The PSNR alone, in dB, float64 (n,): without the cost of SSIM, and without a check."""
+    return _by_block(images, clean)["psnr"]
+
+
+def _by_block(
+    images: NDArray[Any], clean: NDArray[Any], **similarities: tuple[Callable[[Values, Values], Values], int]
+) -> dict[str, Values]:
+    """PSNR, MSE and the ``similarities`` (name = function, window) of every image, some images at a time."""
+    found: dict[str, list[Values]] = {}
+    for part in blocks(clean):
+        x, y = np.asarray(images[part], np.float64), np.asarray(clean[part], np.float64)
+        for name, values in _errors(x, y).items():
+            found.setdefault(name, []).append(values)
+        for name, (similarity, window) in similarities.items():
+            found.setdefault(name, []).append(_in_strips(similarity, window, x, y))
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _check(images: NDArray[Any], clean: NDArray[Any]) -> None:
     for name, array in (("images", images), ("clean", clean)):
         if not np.issubdtype(array.dtype, np.floating):
             raise QualityError(
@@ -101,12 +114,12 @@ def _checked(images: NDArray[Any], clean: NDArray[Any]) -> tuple[Values, Values]
             f"images of {clean.shape[1]}x{clean.shape[2]} pixels are too small; SSIM needs "
             f"{GAUSSIAN_WINDOW}x{GAUSSIAN_WINDOW}"
         )
-    x, y = np.asarray(images, np.float64), np.asarray(clean, np.float64)
-    for name, values in (("images", x), ("clean", y)):
-        if not np.isfinite(values).all():
-            first = int(np.argmin(np.isfinite(values).all(axis=(1, 2, 3))))
-            raise QualityError(f"{name} hold values that are not finite, first in image {first}")
-    return x, y
+    for name, array in (("images", images), ("clean", clean)):
+        for part in blocks(array):
+            finite = np.isfinite(np.asarray(array[part], np.float64)).all(axis=(1, 2, 3))
+            if not finite.all():
+                first = part.start + int(np.argmin(finite))
+                raise QualityError(f"{name} hold values that are not finite, first in image {first}")
 
 
 def _errors(x: Values, y: Values) -> dict[str, Values]:
@@ -114,9 +127,24 @@ def _errors(x: Values, y: Values) -> dict[str, Values]:
     return {"psnr": -10 * np.log10(np.maximum(mse, MSE_FLOOR)), "mse": mse}
 
 
-def _blocks(x: Values) -> list[slice]:
-    block = max(1, BLOCK // x[0].size)
-    return [slice(i, i + block) for i in range(0, len(x), block)]
+def blocks(images: NDArray[Any]) -> list[slice]:
+    """Parts of images (n, h, w, c) that are small enough to be computed with in float64."""
+    block = max(1, BLOCK // max(1, images[0].size))
+    return [slice(i, i + block) for i in range(0, len(images), block)]
+
+
+def mean_of(count: int, values: Callable[[slice], Values]) -> float:
+    """The mean of ``count`` numbers, of which ``values`` makes any part: bit by bit that of NumPy over all of them,
+    without all of them in memory."""
+
+    def total(start: int, length: int) -> float:
+        if length <= BLOCK:
+            return float(np.add.reduce(values(slice(start, start + length))))
+        half = length // 2
+        half -= half % 8  # where NumPy's pairwise summation divides
+        return total(start, half) + total(start + half, length - half)
+
+    return total(0, count) / count
 
 
 def _products(x: Values, y: Values) -> tuple[Values, ...]:

@@ -21,6 +21,7 @@ from bench import afterwards, corruption, datasets, quality, transfer, whole
 from bench.cells import Noised, TrialCell
 from bench.kept import save_strip
 from bench.lru import Lru
+from bench.parts import Parts
 from implementations import counter, parameters
 from implementations.adapter import Adapter, source_digest
 from implementations.parameters import Array
@@ -31,7 +32,9 @@ Images = NDArray[np.float32]
 PICTURES = 8
 """Test images shown: enough to see what a network does to different images, few enough for one strip."""
 DATA_KEPT = 2
-"""Clean and noisy sets kept in a worker: a full MNIST in float32 is 220 MB."""
+"""Clean and noisy sets kept in a worker ..."""
+KEPT_BYTES = 2**26
+"""... but beside the one in use none beyond this: a full MNIST in float32 is 220 MB."""
 PROBABILITY_FLOOR = 1e-7
 """Outputs are kept this far from 0 and 1 in the validation BCE: in float32 a confident sigmoid rounds to exactly 1."""
 TELL_SECONDS = 30.0
@@ -54,7 +57,10 @@ class Clean:
 
 @dataclass
 class Noisy:
-    """The corrupted sets, and what does not depend on any network: the noisy input's own scores and pictures."""
+    """The corrupted sets, and what does not depend on any network: the noisy input's own scores and pictures.
+
+    ``train`` has the noise of ``epoch``: noise that is drawn afresh goes into the same memory.
+    """
 
     train: Images
     test: Images
@@ -63,6 +69,14 @@ class Noisy:
     """Of the test images alone: equal where a training set stands several times, each copy with noise of its own."""
     scores: quality.Scores
     pictures: dict[str, str] = field(default_factory=dict)
+    epoch: int | None = 0
+
+    def draw(self, cell: Noised, clean: Clean, epoch: int) -> None:
+        """Let ``train`` have the noise of ``epoch``."""
+        if self.epoch != epoch:
+            self.epoch = None  # should it be interrupted, this is no noise at all
+            _corrupt_train(cell, clean.train, epoch, self.train)
+            self.epoch = epoch
 
 
 class TrialBench:
@@ -70,8 +84,9 @@ class TrialBench:
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
-        self._clean: Lru[Clean] = Lru(DATA_KEPT)
-        self._noisy: Lru[Noisy] = Lru(DATA_KEPT)
+        self._clean: Lru[Clean] = Lru(DATA_KEPT, _bytes, KEPT_BYTES)
+        self._noisy: Lru[Noisy] = Lru(DATA_KEPT, _bytes, KEPT_BYTES)
+        self._parts = Parts()
         self._shared = afterwards.Shared()
         self._built: Hashable = None
 
@@ -79,33 +94,36 @@ class TrialBench:
         """Train and score ``cell``; pictures go to ``folder``/pictures.  A long training tells ``tell`` how far it is:
         ``epoch``, ``epochs``, ``psnr`` in dB, ``seconds_left``.
 
-        Returns ``status`` ("ok" or "diverged"), ``reason``, ``metrics``, ``curve``, ``pictures``, ``hashes``; of native
-        cells also ``constants`` and ``matched``.
+        Returns ``status`` ("ok" or "diverged"), ``reason``, ``metrics``, ``curve``, ``pictures``, ``hashes``, ``parts``
+        (seconds by what was done, see results/README.md); of native cells also ``constants`` and ``matched``.
         Exceptions of the adapter or the data pass through.
         """
+        self._parts = parts = Parts()
         architecture, training = cell.make_architecture(), cell.make_training()
-        clean = self._clean.get(data_key(cell), lambda: load_clean(cell))
-        noisy = self._noisy.get(
-            (data_key(cell), cell.corruption, cell.clip, cell.seed, cell.repeats), lambda: corrupted(cell, clean)
-        )
+        clean, noisy = self._data(cell)
+        # Every copy of an image has the same target.
+        targets = _repeated(clean.train, cell.repeats)
         build_key = (architecture.digest(), training.digest(), cell.track)
         if build_key != self._built:
             self._built = None  # should build fail, nothing is built
-            self.adapter.build(architecture, training, cell.track)
-            self.adapter.load_weights(parameters.initialise(architecture, cell.seed))
-            self._stage(noisy.train, _repeated(clean.train, cell.repeats), cell)
-            # Compilation is not training, and later cells of this build do without it.  Only an epoch of the full
-            # length compiles all that is needed: some backends compile whole epochs.
-            self.adapter.train_epoch(np.arange(len(noisy.train), dtype=np.int64))
-            self.adapter.synchronize()
+            with parts("build_seconds"):
+                self.adapter.build(architecture, training, cell.track)
+                self.adapter.load_weights(parameters.initialise(architecture, cell.seed))
+                self._stage(noisy.train, targets, cell)
+                # Compilation is not training, and later cells of this build do without it.  Only an epoch of the full
+                # length compiles all that is needed: some backends compile whole epochs.
+                self.adapter.train_epoch(np.arange(len(noisy.train), dtype=np.int64))
+                self.adapter.synchronize()
             self._built = build_key
-        weights = self._initial_weights(cell, training)
-        self.adapter.load_weights(weights)
+        with parts("weights_seconds"):
+            weights = self._initial_weights(cell, training)
+            self.adapter.load_weights(weights)
 
-        curve, orders, denoised, failure = self._train(cell, clean, noisy, tell)
+        curve, orders, denoised, failure = self._train(cell, clean, noisy, targets, tell)
         scored = None
         if failure is None and cell.evaluate == "whole":
-            scored = whole.evaluate(cell, whole.trained(self.adapter, cell))
+            with parts("score_seconds"):
+                scored = whole.evaluate(cell, whole.trained(self.adapter, cell))
             failure = None if scored.finite else "the output is not finite on a whole image"
         hashes = {
             "data": clean.digest,
@@ -116,21 +134,27 @@ class TrialBench:
             "architecture": architecture.digest(),
             "adapter": source_digest(type(self.adapter)),
         }
-        result: dict[str, Any] = {"curve": curve, "hashes": hashes, "metrics": {}, "pictures": {}}
+        result: dict[str, Any] = {
+            "curve": curve, "hashes": hashes, "metrics": {}, "pictures": {}, "parts": parts.seconds
+        }  # fmt: skip
         if training.native:
             result |= {"constants": self.adapter.constants(), "matched": cell.matched().key()}
         if failure is not None:
             return {**result, "status": "diverged", "reason": failure}
         values = math.prod(architecture.input_shape)
         if scored is None:
-            scores, before = quality.score(denoised, clean.test), noisy.scores
-            result["pictures"] = _pictures(folder, clean, noisy, denoised)
+            with parts("score_seconds"):
+                scores, before = quality.score(denoised, clean.test), noisy.scores
+            with parts("keep_seconds"):
+                result["pictures"] = _pictures(folder, clean, noisy, denoised)
         else:
             scores, before = scored.scores, scored.noisy
             result["pictures"] = {name: save_strip(images, folder) for name, images in scored.pictures.items()}
             hashes |= scored.hashes(clean.digest, noisy.digest)
+        with parts("score_seconds"):
+            summary = quality.summarise(scores, before)
         result["metrics"] = {
-            **quality.summarise(scores, before),
+            **summary,
             "train_loss": curve[-1]["train_loss"],
             "validation_loss": curve[-1]["validation_loss"],
             "train_seconds": curve[-1]["seconds"],
@@ -140,8 +164,26 @@ class TrialBench:
         if architecture.latent_size is not None:
             code = architecture.latent_size
             result["metrics"] |= {"latent_size": code, "compression": values / code}
-        result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, folder, self._shared)
+        if cell.codes:  # probes are fitted to the noise of the first epoch
+            with parts("noise_seconds"):
+                noisy.draw(cell, clean, 0)
+        with parts("keep_seconds"):
+            result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, folder, self._shared, parts)
         return {**result, "status": "ok", "reason": None}
+
+    def _data(self, cell: TrialCell) -> tuple[Clean, Noisy]:
+        """What ``cell`` is trained and scored on, kept or made, with the noise of the first epoch."""
+        noise_key = (data_key(cell), cell.corruption, cell.clip, cell.seed, cell.repeats)
+        if noise_key not in self._noisy and self._noisy.weight() > KEPT_BYTES and self._built is not None:
+            # A large set that goes is let go of by everybody before the next is made.
+            one = np.zeros((2, cell.height, cell.width, cell.channels), cell.precision)
+            self.adapter.stage(one, one)
+        with self._parts("data_seconds"):
+            clean = self._clean.get(data_key(cell), lambda: load_clean(cell))
+        with self._parts("noise_seconds"):
+            noisy = self._noisy.get(noise_key, lambda: corrupted(cell, clean, self._parts))
+            noisy.draw(cell, clean, 0)
+        return clean, noisy
 
     def _initial_weights(self, cell: TrialCell, training: Training) -> parameters.Weights:
         """Drawn once for all backends, or by the framework itself."""
@@ -151,13 +193,14 @@ class TrialBench:
 
     def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
         dtype = np.dtype(cell.precision)
-        self.adapter.stage(noisy.astype(dtype, copy=False), clean.astype(dtype, copy=False))
+        with self._parts("staging_seconds"):
+            self.adapter.stage(noisy.astype(dtype, copy=False), clean.astype(dtype, copy=False))
 
     def _train(
-        self, cell: TrialCell, clean: Clean, noisy: Noisy, tell: Tell | None
+        self, cell: TrialCell, clean: Clean, noisy: Noisy, targets: Images, tell: Tell | None
     ) -> tuple[list[dict[str, float]], str, Images, str | None]:
         """(curve, hash of all batch orders, denoised test images, why it diverged or None)."""
-        targets = _repeated(clean.train, cell.repeats)
+        parts = self._parts
         self._stage(noisy.train, targets, cell)
         test = noisy.test.astype(cell.precision, copy=False)
         denoised = test
@@ -167,28 +210,28 @@ class TrialBench:
         begun = told = time.monotonic()
         for epoch in range(cell.epochs):
             if cell.refresh and epoch:
-                fresh = _corrupt_train(cell, clean.train, epoch)
-                self._stage(fresh, targets, cell)
+                with parts("noise_seconds"):
+                    noisy.draw(cell, clean, epoch)
+                self._stage(noisy.train, targets, cell)
             order = counter.permutation(len(targets), "order", cell.seed, epoch)
             sha.update(order.astype("<i8").tobytes())
-            start = time.perf_counter()
-            train_loss = float(self.adapter.train_epoch(order))
-            self.adapter.synchronize()
-            seconds += time.perf_counter() - start
+            with parts("train_seconds"):
+                start = time.perf_counter()
+                train_loss = float(self.adapter.train_epoch(order))
+                self.adapter.synchronize()
+                seconds += time.perf_counter() - start
             if not math.isfinite(train_loss):
                 return curve, sha.hexdigest()[:16], noisy.test, f"training loss is {train_loss} in epoch {epoch + 1}"
-            denoised = np.asarray(self.adapter.reconstruct(test))
+            with parts("reconstruct_seconds"):
+                denoised = np.asarray(self.adapter.reconstruct(test))
             if not np.isfinite(denoised).all():
                 return curve, sha.hexdigest()[:16], noisy.test, f"the output is not finite after epoch {epoch + 1}"
-            curve.append(
-                {
-                    "epoch": epoch + 1,
-                    "train_loss": train_loss,
+            with parts("score_seconds"):
+                scores = {
                     "validation_loss": self._validation_loss(cell, clean, denoised),
                     "psnr": mean_psnr(denoised, clean.test),
-                    "seconds": seconds,
                 }
-            )
+            curve.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "seconds": seconds})
             moment = time.monotonic()
             if tell is not None and moment - told >= TELL_SECONDS and epoch + 1 < cell.epochs:
                 told = moment
@@ -200,23 +243,28 @@ class TrialBench:
         """``denoised``: what became of the noisy test images."""
         output = denoised
         if cell.validation == "clean":
-            output = self.adapter.reconstruct(clean.test.astype(cell.precision, copy=False))
+            with self._parts("reconstruct_seconds"):
+                output = self.adapter.reconstruct(clean.test.astype(cell.precision, copy=False))
         return image_loss(cell.loss, output, clean.test)
 
 
 def image_loss(loss: Loss, output: Array, clean: Array) -> float:
     """The mean loss over all values of images (n, h, w, c), in float64, from outputs behind the sigmoid."""
-    p, y = output.astype(np.float64), clean.astype(np.float64)
-    if loss == "mse":
-        return float(np.square(p - y).mean())
-    p = np.clip(p, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
-    return float(-(y * np.log(p) + (1 - y) * np.log1p(-p)).mean())
+    p, y = output.reshape(-1), clean.reshape(-1)
+
+    def squares(part: slice) -> NDArray[np.float64]:
+        return np.square(p[part].astype(np.float64) - y[part])
+
+    def entropies(part: slice) -> NDArray[np.float64]:
+        q, t = np.clip(p[part].astype(np.float64), PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR), y[part].astype(np.float64)
+        return -(t * np.log(q) + (1 - t) * np.log1p(-q))
+
+    return quality.mean_of(clean.size, squares if loss == "mse" else entropies)
 
 
 def mean_psnr(images: Array, clean: Array) -> float:
     """Mean over images (n, h, w, c) of the PSNR in dB, as :mod:`bench.quality` has it, without the cost of SSIM."""
-    error = np.square(images.astype(np.float64) - clean).mean(axis=(1, 2, 3))
-    return float(-10 * np.log10(np.maximum(error, quality.MSE_FLOOR)).mean())
+    return float(quality.psnr(images, clean).mean())
 
 
 def data_key(cell: Noised) -> Hashable:
@@ -237,22 +285,35 @@ def load_clean(cell: Noised) -> Clean:
     return Clean(train, test, data.digest, data.train_labels, data.test_labels)
 
 
-def _corrupt_train(cell: Noised, images: Images, epoch: int) -> Images:
-    """All copies of the training images, (repeats * n, h, w, c): copy k of image i has the noise of image k * n + i."""
-    noise = corruption.parse(cell.corruption)
-    images = _repeated(images, cell.repeats)
-    return corruption.corrupt(images, noise, seed=cell.seed, split="train", epoch=epoch, clip=cell.clip)
+def _corrupt_train(cell: Noised, images: Images, epoch: int, out: Images | None = None) -> Images:
+    """All copies of the training images, (repeats * n, h, w, c), in ``out`` if it is given: copy k of image i has the
+    noise of image k * n + i."""
+    noise, count = corruption.parse(cell.corruption), len(images)
+    if out is None:
+        out = np.empty((cell.repeats * count, *images.shape[1:]), np.float32)
+    for first in range(0, len(out), count):
+        part = out[first : first + count]
+        corruption.corrupt(
+            images, noise, seed=cell.seed, split="train", epoch=epoch, clip=cell.clip, first=first, out=part
+        )
+    return out
 
 
 def _repeated(images: Images, repeats: int) -> Images:
     return images if repeats == 1 else np.tile(images, (repeats, 1, 1, 1))
 
 
-def corrupted(cell: Noised, clean: Clean) -> Noisy:
+def corrupted(cell: Noised, clean: Clean, parts: Parts | None = None) -> Noisy:
     """The images of ``cell`` with the noise of its first epoch, and the noisy test images' scores."""
     train = _corrupt_train(cell, clean.train, 0)
     test = transfer.corrupt_test(cell, clean.test, cell.corruption)
-    return Noisy(train, test, _digest(train, test), _digest(test), quality.score(test, clean.test))
+    with (parts or Parts())("score_seconds"):
+        scores = quality.score(test, clean.test)
+    return Noisy(train, test, _digest(train, test), _digest(test), scores)
+
+
+def _bytes(data: Clean | Noisy) -> int:
+    return data.train.nbytes + data.test.nbytes
 
 
 def _digest(*sets: Images) -> str:

@@ -327,5 +327,14 @@ def test_wrong_arguments_are_refused(arguments: dict[str, object], word: str) ->
     assert word in str(caught.value)
 
 
+def test_noise_into_memory_that_is_there_is_the_same_noise() -> None:
+    images = np.random.default_rng(3).random((200, 28, 28, 1), np.float32)
+    out = np.full_like(images, np.nan)
+    assert corrupt(images, "gaussian(0.4)", seed=1, out=out) is out
+    np.testing.assert_array_equal(out, corrupt(images, "gaussian(0.4)", seed=1))
+    with pytest.raises(CorruptionError, match="out is float32"):
+        corrupt(images, "gaussian(0.4)", seed=1, out=out[:3])
+
+
 def test_no_images_are_no_error() -> None:
     assert corrupt(np.empty((0, 28, 28, 1), np.float32), "blur(0..2) + gaussian(1)", seed=0).shape == (0, 28, 28, 1)

@@ -13,7 +13,7 @@ from scipy import stats
 from skimage import metrics
 
 from bench import quality
-from bench.quality import QualityError, Scores, score, summarise
+from bench.quality import BLOCK, QualityError, Scores, blocks, mean_of, psnr, score, summarise
 
 Values = NDArray[np.float64]
 
@@ -61,6 +61,29 @@ def test_float32_is_computed_in_float64() -> None:
     for field in fields(Scores):
         np.testing.assert_array_equal(getattr(got, field.name), getattr(expected, field.name))
         assert getattr(got, field.name).dtype == np.float64
+
+
+@pytest.mark.parametrize("count", [1, 7, 1000, BLOCK, BLOCK + 1, 3 * BLOCK + 12345, 8 * BLOCK - 3])
+def test_a_mean_by_parts_is_the_mean_of_the_whole_bit_by_bit(count: int) -> None:
+    values = np.random.default_rng(count).standard_normal(count) ** 3
+    longest = []
+
+    def part(place: slice) -> Values:
+        longest.append(len(values[place]))
+        return values[place]
+
+    assert mean_of(count, part) == float(values.mean())
+    assert sum(longest) == count
+    assert max(longest) <= BLOCK
+
+
+def test_errors_by_blocks_are_those_of_the_whole_bit_by_bit() -> None:
+    images, clean = (array.astype(np.float32) for array in pair(400))
+    assert len(blocks(clean)) > 2
+    difference = images.astype(np.float64) - clean.astype(np.float64)
+    mse = np.mean(difference**2, axis=(1, 2, 3))
+    np.testing.assert_array_equal(score(images, clean).mse, mse)
+    np.testing.assert_array_equal(psnr(images, clean), -10 * np.log10(mse))
 
 
 def test_an_image_scores_alike_alone_and_among_many() -> None:

@@ -14,6 +14,7 @@ import fake_backend
 import pytest
 
 from bench.suite.conftest import scalars
+from bench.suite.test_by_hand import PROCESSOR, WALL, ratio
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -125,6 +126,17 @@ def test_what_subnormal_numbers_cost_torch_is_measured_where_there_are_some(tmp_
     assert all(one["extra_info"]["subnormal_share"] > 0.05 for one in outcome.benchmarks)
 
 
+@pytest.mark.slow
+def test_the_idiomatic_track_is_measured_against_the_loop_by_hand(tmp_path: Path) -> None:
+    """That it costs nothing is the benchmark's to say, on a quiet machine; a quarter would be seen on any."""
+    outcome = suite(tmp_path, "bench/suite/test_by_hand.py", "-k", "torch")
+    assert outcome.code == 0, outcome.output
+    (one,) = outcome.benchmarks
+    info = one["extra_info"]
+    assert info["ratio_low"] <= info["ratio"] <= info["ratio_high"]
+    assert info["processor_ratio"] < 1.25
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
@@ -144,3 +156,14 @@ def test_scalars_spread_mappings_out_and_leave_out_what_says_nothing() -> None:
     assert scalars(facts) == {"versions torch": "2.13", "rate": 1.5, "clip": True}
     with pytest.raises(TypeError, match=r"samples = \[1, 2\] is no scalar"):
         scalars({"samples": [1, 2]})
+
+
+def test_the_ratio_to_the_loop_by_hand_is_that_of_the_pairs() -> None:
+    """Each process is as fast as it likes; within each, the harness takes 1 % longer by the clock on the wall."""
+    speeds = (1.0, 1.3, 0.8)
+    runs = [
+        {"by_hand": [[s * n, 5.0] for n in (1, 2, 3)], "harness": [[1.01 * s * n, 5.0] for n in (1, 2, 3)]}
+        for s in speeds
+    ]
+    assert ratio(runs, WALL).value == pytest.approx(1.01)
+    assert ratio(runs, PROCESSOR).value == 1

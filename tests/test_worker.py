@@ -93,6 +93,9 @@ def test_a_trial_learns_and_says_what_went_in(worker: Worker, tmp_path: Path) ->
     assert set(result["hashes"]) == {
         "data", "noisy", "noisy_test", "weights", "order", "architecture", "adapter",
     }  # fmt: skip
+    parts = result["parts"]
+    assert set(parts) >= {f"{name}_seconds" for name in ("data", "noise", "build", "train", "reconstruct", "score")}
+    assert parts["train_seconds"] == pytest.approx(metrics["train_seconds"], rel=0.05, abs=0.01)
     for name, size in (("clean", (12, 96)), ("noisy", (12, 96)), ("denoised", (12, 96))):
         from PIL import Image
 
@@ -110,6 +113,7 @@ def test_the_same_cell_is_the_same_in_another_process_and_after_other_cells(
         fresh.configure()
         first = run_trial(fresh, cell(), tmp_path)
     for result in (again, first):
+        result.pop("parts")
         for point in (result["metrics"], *result["curve"]):
             point.pop("train_seconds", None)
             point.pop("seconds", None)

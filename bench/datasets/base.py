@@ -89,7 +89,7 @@ class DatasetInfo:
 
 def as_float(images: Bytes) -> NDArray[np.float32]:
     """8-bit images as float32 in [0, 1], where 255 is 1."""
-    return images.astype(np.float32) / np.float32(255)
+    return np.divide(images, np.float32(255), dtype=np.float32)  # a copy in float32 first would be a second one
 
 
 def cache_dir() -> Path:
