@@ -185,8 +185,7 @@ class Jax(Adapter):
     def _whole_batches(self, order: NDArray[np.int32], scales: Array) -> float:
         """Train on full batches in one program; the sum of their losses."""
         batches = len(scales)
-        # Padded to a power of two, so that epochs of other lengths do not compile anew.
-        room = 1 << (batches - 1).bit_length()
+        room = jax_device.room(batches)
         padded = np.zeros(room * self.training.batch_size, np.int32)
         padded[: len(order)] = order
         steps = np.zeros((room, *scales.shape[1:]), scales.dtype)

@@ -135,8 +135,7 @@ class KerasJax(KerasAdapter):
                 value, self._state = self._step(self._state, noisy[rows], clean[rows])
                 values.append(value)
             return float(sum(values))
-        # Padded to a power of two, so that epochs of other lengths do not compile anew.
-        padded = np.zeros((1 << (batches - 1).bit_length()) * size, np.int32)
+        padded = np.zeros(jax_device.room(batches) * size, np.int32)
         padded[: len(order)] = order
         total, self._state = self._epoch(self._state, *self._tensors, padded, batches)
         return float(total)
