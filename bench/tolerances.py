@@ -38,7 +38,7 @@ gradient of 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from implementations.adapter import Precision
 
@@ -50,7 +50,8 @@ class Tolerances:
     output: float
     output_batch_statistics: float
     loss: float
-    gradients: float
+    gradients: float | None
+    """Of the one that is furthest off; None where a single one says nothing."""
     gradients_relative: bool
     weights: Mapping[int, float]
     """Largest deviation of any weight, by step."""
@@ -60,6 +61,13 @@ class Tolerances:
     """Median deviation over all weights, by step."""
     mean_losses: Mapping[int, float]
     """Mean loss of the batches up to this step."""
+    gradients_norm: float | None = None
+    """All gradients as one vector: the norm of the difference over its own."""
+    code: float | None = None
+    """Relative to the largest number of the code, if that is above 1; None: as ``output``."""
+    statistics: Mapping[int, float] = field(default_factory=dict)
+    """Moving statistics of batch normalisation, by step, relative to the largest of them; where ``weights``, which
+    they are among, are not judged."""
 
 
 BY_PRECISION: dict[Precision, Tolerances] = {
@@ -84,5 +92,33 @@ BY_PRECISION: dict[Precision, Tolerances] = {
         idle_weights={},
         median_weights={3: 1e-6},
         mean_losses={1: 1e-6, 3: 1e-4, 10: 1e-4},
+    ),
+    "bfloat16": Tolerances(
+        output=5e-3,
+        output_batch_statistics=8e-2,
+        loss=2e-3,
+        gradients=None,
+        gradients_relative=True,
+        gradients_norm=0.3,
+        code=3e-2,
+        weights={},
+        idle_weights={},
+        median_weights={1: 3e-5, 3: 2e-4},
+        mean_losses={1: 2e-3, 3: 2e-3},
+        statistics={1: 2e-4},
+    ),
+    "tf32": Tolerances(
+        output=2e-3,
+        output_batch_statistics=2e-2,
+        loss=1e-3,
+        gradients=None,
+        gradients_relative=True,
+        gradients_norm=0.1,
+        code=1e-2,
+        weights={},
+        idle_weights={},
+        median_weights={1: 2e-5, 3: 1e-4},
+        mean_losses={1: 1e-3, 3: 1e-3},
+        statistics={1: 1e-4},
     ),
 }

@@ -150,7 +150,7 @@ class TrialBench:
         return parameters.initialise(cell.make_architecture(), cell.seed)
 
     def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
-        dtype = np.dtype(cell.precision)
+        dtype = np.dtype(cell.setting.dtype)
         self.adapter.stage(noisy.astype(dtype, copy=False), clean.astype(dtype, copy=False))
 
     def _train(
@@ -159,7 +159,7 @@ class TrialBench:
         """(curve, hash of all batch orders, denoised test images, why it diverged or None)."""
         targets = _repeated(clean.train, cell.repeats)
         self._stage(noisy.train, targets, cell)
-        test = noisy.test.astype(cell.precision, copy=False)
+        test = noisy.test.astype(cell.setting.dtype, copy=False)
         denoised = test
         sha = hashlib.sha256()
         curve: list[dict[str, float]] = []
@@ -200,7 +200,7 @@ class TrialBench:
         """``denoised``: what became of the noisy test images."""
         output = denoised
         if cell.validation == "clean":
-            output = self.adapter.reconstruct(clean.test.astype(cell.precision, copy=False))
+            output = self.adapter.reconstruct(clean.test.astype(cell.setting.dtype, copy=False))
         return image_loss(cell.loss, output, clean.test)
 
 

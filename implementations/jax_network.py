@@ -44,23 +44,34 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def apply(
-    architecture: Architecture, weights: Named, x: jax.Array, *, training: bool, convolve: Convolve = "library"
+    architecture: Architecture,
+    weights: Named,
+    x: jax.Array,
+    *,
+    training: bool,
+    convolve: Convolve = "library",
+    product_dtype: str | None = None,
 ) -> tuple[jax.Array, Named]:
-    """(logits, new moving statistics by name) of x (n, h, w, c); images in place of logits where the network is linear,
-    which subtracts from its input."""
+    """(logits, new moving statistics by name) of x (n, h, w, c), both of its type; images in place of logits where the
+    network is linear, which subtracts from its input.
+
+    ``product_dtype``: what layers with a kernel compute in and hand on, where that is not x's type ("bfloat16",
+    for mixed precision as in flax: batch normalisation computes in the type of its weights)."""
     images = x
     statistics: Named = {}
     for node in architecture.nodes():
-        x, moved = _layer(node, weights, x, training, convolve)
+        x, moved = _layer(node, weights, x, training, convolve, product_dtype)
         statistics |= {f"{node.name}.{name}": value for name, value in moved.items()}
+    x = x.astype(images.dtype)
     return (images - x if architecture.is_linear else x), statistics
 
 
-def encode(architecture: Architecture, weights: Named, x: jax.Array) -> jax.Array:
-    """Codes in inference mode, (n, latent), channels-last."""
+def encode(architecture: Architecture, weights: Named, x: jax.Array, product_dtype: str | None = None) -> jax.Array:
+    """Codes in inference mode, (n, latent), channels-last, of the type of x."""
+    dtype = x.dtype
     for node in architecture.nodes()[: len(architecture.encoder)]:
-        x, _ = _layer(node, weights, x, False, "library")
-    return x.reshape(len(x), -1)
+        x, _ = _layer(node, weights, x, False, "library", product_dtype)
+    return x.reshape(len(x), -1).astype(dtype)
 
 
 def mean_loss(loss: Loss, output: jax.Array, clean: jax.Array, *, linear: bool) -> jax.Array:
@@ -73,9 +84,16 @@ def mean_loss(loss: Loss, output: jax.Array, clean: jax.Array, *, linear: bool) 
     return jnp.mean(jnp.square(jax.nn.sigmoid(output) - clean))
 
 
-def _layer(node: Node, weights: Named, x: jax.Array, training: bool, convolve: Convolve) -> tuple[jax.Array, Named]:
+def _layer(
+    node: Node, weights: Named, x: jax.Array, training: bool, convolve: Convolve, product_dtype: str | None
+) -> tuple[jax.Array, Named]:
+    multiplies = isinstance(node.layer, Dense | Conv2D | Conv2DTranspose)
+    if product_dtype and multiplies:
+        x = x.astype(product_dtype)
+
     def own(name: str) -> jax.Array:
-        return weights[f"{node.name}.{name}"]
+        value = weights[f"{node.name}.{name}"]
+        return value.astype(product_dtype) if product_dtype and multiplies else value
 
     match node.layer:
         case Flatten() | Reshape():
@@ -169,6 +187,8 @@ def _normalised(
 ) -> tuple[jax.Array, Named]:
     moved: Named = {}
     mean, variance = own("mean"), own("variance")
+    given = x.dtype
+    x = x.astype(mean.dtype)
     if by_batch:
         axes = tuple(range(x.ndim - 1))
         before = {"mean": mean, "variance": variance}
@@ -178,7 +198,7 @@ def _normalised(
             for name, new in (("mean", mean), ("variance", variance))
         }
     scale = own("gamma") * lax.rsqrt(variance + layer.epsilon)
-    return (x - mean) * scale + own("beta"), moved
+    return ((x - mean) * scale + own("beta")).astype(given), moved
 
 
 # -- optimizers ----------------------------------------------------------------------------------------------------
