@@ -226,13 +226,14 @@ def catalogue(what: str, rows: Sequence[Row]) -> None:
 
 
 def _backends(rows: Iterable[Row]) -> Table:
-    table = _table("", "backend", "state", "tracks", "devices")
+    table = _table("", "backend", "state", "tracks", "devices", "precisions")
     for row in rows:
         versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
         state = (
             f"[green]{escape(versions)}[/green]" if row["installed"] else f"[yellow]{escape(row['reason'])}[/yellow]"
         )
-        table.add_row(escape(row["name"]), state, ", ".join(row["tracks"]), ", ".join(row["devices"]))
+        offered = (", ".join(row[name]) for name in ("tracks", "devices", "precisions"))
+        table.add_row(escape(row["name"]), state, *offered)
     return table
 
 
