@@ -385,6 +385,6 @@ def certificate_findings(proof: Certification) -> list[Finding]:
     if crashed:
         parts.append(f"{len(crashed)} could not be computed")
     if reduced:
-        parts.append(f"those of {text.listing(list(reduced))} judge one batch and one step of training, no more")
+        parts.append(f"those of {text.listing(list(reduced))} judge one batch and three steps of training, no more")
     headline = f"{len(proof.held)} of {text.count(len(tried), 'certificate')} hold"
     return [Finding("Certificates", headline, "; ".join(parts))]

@@ -142,7 +142,10 @@ def agreement_table(found: Quality) -> Table:
         for one in found.agreements
     ]
     columns = ["backends", "mean", "largest single", "trials"]
-    return Table("Difference in PSNR between equal trials of two backends", columns, rows, frozenset((1, 2, 3)))
+    caption = "Difference in PSNR between equal trials of two backends"
+    if not all(one.one_precision for one in found.agreements):
+        caption += ", or of one in two precisions"
+    return Table(caption, columns, rows, frozenset((1, 2, 3)))
 
 
 def frontier_table(points: Sequence[Point]) -> Table:
