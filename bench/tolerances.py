@@ -44,6 +44,7 @@ bfloat16 (mixed precision: products in 8 significant bits, unit roundoff 4e-3)
 
     TensorFlow on a CPU adds up the gradient of a bias in bfloat16 (BiasAddGrad: 12,544 ones make 256).  On conv the
     vector of gradients is off by 0.49 for that, and on conv-residual by 0.23: a certificate that fails is the truth.
+    The native jax did the same until it added biases in float32.
 tf32 (factors of products in 11 significant bits)
     There was no GPU to measure on.  Emulated by cutting the factors of torch's products, forward and backward, to TF32
     (``tests/emulated_tf32.py``), on eight networks: output 5e-4 -> 2e-3, with batch statistics 3e-3 -> 1.5e-2, loss

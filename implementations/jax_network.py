@@ -93,21 +93,22 @@ def _layer(
 
     def own(name: str) -> jax.Array:
         value = weights[f"{node.name}.{name}"]
-        return value.astype(product_dtype) if product_dtype and multiplies else value
+        return value.astype(product_dtype) if product_dtype and multiplies and name == "kernel" else value
 
     match node.layer:
         case Flatten() | Reshape():
             return x.reshape(len(x), *node.output_shape), {}
         case Dense(activation=activation):
-            return _activated(activation, x @ own("kernel") + own("bias")), {}
+            return _activated(activation, _biased(x @ own("kernel"), own("bias"))), {}
         case Conv2D(kernel=k, stride=s, padding=padding, activation=activation):
             h, w, _ = node.input_shape
             pads = (same_padding(h, k, s), same_padding(w, k, s)) if padding == "same" else ((0, 0), (0, 0))
             convolution = _by_products if convolve == "products" else _by_library
-            return _activated(activation, convolution(x, own("kernel"), s, pads) + own("bias")), {}
+            return _activated(activation, _biased(convolution(x, own("kernel"), s, pads), own("bias"))), {}
         case Conv2DTranspose(kernel=k, stride=s, padding=padding, activation=activation):
             spread = _transposed_by_products if convolve == "products" else _transposed_by_library
-            return _activated(activation, spread(x, own("kernel"), k, s, padding == "same") + own("bias")), {}
+            spreading = spread(x, own("kernel"), k, s, padding == "same")
+            return _activated(activation, _biased(spreading, own("bias"))), {}
         case MaxPool2D(size=size, padding=padding):
             window = (1, size, size, 1)
             return lax.reduce_window(x, -jnp.inf, lax.max, window, window, padding.upper()), {}
@@ -125,6 +126,12 @@ def _layer(
         case SubtractFromInput():
             return x, {}  # the network's own business: a layer does not see what went into the first
     raise TypeError(f"not a layer: {node.layer!r}")
+
+
+def _biased(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """x + bias, added in the type of the bias, so that its gradient is summed in that: thousands of numbers in bfloat16
+    would come to half of it."""
+    return (x.astype(bias.dtype) + bias).astype(x.dtype)
 
 
 def _activated(activation: str | None, x: jax.Array) -> jax.Array:
