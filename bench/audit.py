@@ -165,7 +165,7 @@ def build(adapter: Adapter, cell: Cell) -> NDArray[Any]:
     """Build the network of ``cell``, give it weights and stage images for :func:`audit`, which are returned."""
     architecture = cell.make_architecture()
     shape = (AUDIT_BATCHES * cell.batch_size, *architecture.input_shape)
-    images = counter.uniform(shape, "audit", "images").astype(cell.precision)
+    images = counter.uniform(shape, "audit", "images").astype(cell.setting.dtype)
     adapter.build(architecture, cell.make_training(), cell.track)
     adapter.load_weights(parameters.initialise(architecture, 0))
     adapter.stage(images, images)

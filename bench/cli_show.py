@@ -157,10 +157,20 @@ def certificates(records: Sequence[Row]) -> None:
     unsupported = [str(record.get("reason") or "") for record in records if record["status"] == "unsupported"]
     for reason, count in Counter(unsupported).items():
         console.print(f"[yellow]unsupported[/yellow] ({count}): {escape(reason)}")
+    _coarseness(console, records)
     _audits(console, records)
     good = sum(record["status"] == "ok" for record in records)
     left = f", {len(unsupported)} unsupported" if unsupported else ""
     console.print(f"{good} of {len(records)} certified{left}")
+
+
+def _coarseness(console: Console, records: Sequence[Row]) -> None:
+    """Where nothing shows that products were any coarser than those of float32."""
+    from results.coarseness import as_exact
+
+    for precision, names in as_exact(records).items():
+        console.print(f"[yellow]{precision} does nothing here[/yellow], outputs are as exact as in float32: "
+                      f"{escape(', '.join(names))}")  # fmt: skip
 
 
 def _audits(console: Console, records: Sequence[Row]) -> None:
@@ -216,13 +226,14 @@ def catalogue(what: str, rows: Sequence[Row]) -> None:
 
 
 def _backends(rows: Iterable[Row]) -> Table:
-    table = _table("", "backend", "state", "tracks", "devices")
+    table = _table("", "backend", "state", "tracks", "devices", "precisions")
     for row in rows:
         versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
         state = (
             f"[green]{escape(versions)}[/green]" if row["installed"] else f"[yellow]{escape(row['reason'])}[/yellow]"
         )
-        table.add_row(escape(row["name"]), state, ", ".join(row["tracks"]), ", ".join(row["devices"]))
+        offered = (", ".join(row[name]) for name in ("tracks", "devices", "precisions"))
+        table.add_row(escape(row["name"]), state, *offered)
     return table
 
 

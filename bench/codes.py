@@ -124,7 +124,7 @@ def judge_codes(
         ):
             images = train[chosen.train], test[chosen.test]
             start = time.perf_counter()
-            codes = [np.asarray(adapter.encode(part.astype(cell.precision, copy=False))) for part in images]
+            codes = [np.asarray(adapter.encode(part.astype(cell.setting.dtype, copy=False))) for part in images]
             if all(np.isfinite(part).all() for part in codes):
                 own |= _named("", name, assess(codes[0], codes[1], chosen))
             else:

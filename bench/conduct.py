@@ -46,7 +46,7 @@ class Stand:
     @cached_property
     def images(self) -> tuple[Images, Images]:
         """(noisy, clean); the second half is inverted, so that no two batches have the same loss."""
-        noisy, clean = (images[:SAMPLES].astype(self.cell.precision) for images in make_images(self.shape))
+        noisy, clean = (images[:SAMPLES].astype(self.cell.setting.dtype) for images in make_images(self.shape))
         clean[SAMPLES // 2 :] = 1 - clean[SAMPLES // 2 :]
         return noisy, clean
 
@@ -183,7 +183,7 @@ def images_and_codes_have_their_shapes(stand: Stand) -> Problems:
     whole = stand.adapter.reconstruct(noisy[: 2 * size + 3])
     for count in (1, size, 2 * size + 3):
         output = stand.adapter.reconstruct(noisy[:count])
-        yield from _form(f"reconstruct of {count} images", output, (count, *stand.shape), stand.cell.precision)
+        yield from _form(f"reconstruct of {count} images", output, (count, *stand.shape), stand.cell.setting.dtype)
         if np.shape(output) == (count, *stand.shape):
             apart = float(np.abs(output - whole[:count]).max())
             if not apart <= 10 * stand.tolerances.output:
@@ -192,7 +192,7 @@ def images_and_codes_have_their_shapes(stand: Stand) -> Problems:
                 yield f"reconstruct gives values from {output.min():.3g} to {output.max():.3g}: is the sigmoid missing?"
         if latent is not None:
             yield from _form(f"encode of {count} images", stand.adapter.encode(noisy[:count]), (count, latent),
-                             stand.cell.precision)  # fmt: skip
+                             stand.cell.setting.dtype)  # fmt: skip
     if latent is None:
         try:
             stand.adapter.encode(noisy[:1])
@@ -214,7 +214,7 @@ def a_sibling_leaves_this_network_as_it_is(stand: Stand) -> Problems:
     network = _another(stand)
     other.build(network, stand.training, stand.cell.track)
     other.load_weights({name: value * 0.5 for name, value in generic(network, SEED + 1).items()})
-    blank = np.zeros((16, *network.input_shape), stand.cell.precision)
+    blank = np.zeros((16, *network.input_shape), stand.cell.setting.dtype)
     other.stage(blank, blank)
     other.train_epoch(np.arange(16, dtype=np.int64))
     other.synchronize()
@@ -313,12 +313,12 @@ def _differences(what: str, found: Weights, wanted: Weights) -> Problems:
             return
 
 
-def _form(what: str, found: Any, shape: tuple[int, ...], precision: str) -> Problems:
+def _form(what: str, found: Any, shape: tuple[int, ...], dtype: str) -> Problems:
     if not isinstance(found, np.ndarray):
         yield f"{what} gives a {type(found).__name__}; a NumPy array is needed"
     elif found.shape != shape:
         yield f"{what} has shape {found.shape}, not {shape}"
-    elif found.dtype != precision:
-        yield f"{what} is {found.dtype}, not {precision}"
+    elif found.dtype != dtype:
+        yield f"{what} is {found.dtype}, not {dtype}"
     elif not np.isfinite(found).all():
         yield f"{what} is not finite"

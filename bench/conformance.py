@@ -40,13 +40,24 @@ from bench.parity import SYNCHRONISATION
 from bench.plan import CERTIFICATE_BATCH, not_offered
 from bench.process import Worker, WorkerFailure, distinct_cores, source_environment
 from implementations import catalog, source_file
-from implementations.adapter import DEVICES, EXTRA_BACKENDS, PRECISIONS, Adapter, Setting, backends, incomplete
+from implementations.adapter import (
+    DEVICES,
+    EXTRA_BACKENDS,
+    REDUCED,
+    Adapter,
+    Precision,
+    Setting,
+    backends,
+    incomplete,
+    why_not_there,
+)
 from implementations.training import LOSSES, OPTIMIZERS, Training, make_optimizer
 from results.schema import Record
 
 ALL_NETWORKS = tuple(catalog.CATALOG)
-EXACT = PRECISIONS[::-1]
-"""The precision that proves most comes first, and gets most of the certificates."""
+EXACT: tuple[Precision, ...] = ("float64", "float32")
+"""The precision that proves most comes first, and gets most of the certificates; one of each network is enough for
+those that come behind."""
 COMBINATIONS = tuple((LOSSES[index % 2], name) for index, name in enumerate([*OPTIMIZERS, *reversed(OPTIMIZERS)]))
 """All six of loss and optimizer: two networks, with two in one precision and one in the other, have them all."""
 ODD = {"dense": {"height": 12, "width": 10, "channels": 3, "latent": 5},
@@ -70,13 +81,18 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 
 def certificate_cells(kind: type[Adapter], networks: Iterable[str]) -> list[CertificateCell]:
     """What ``kind`` is to prove: two certificates of every network in its most exact precision and one in the other,
-    or three if it has one alone.  What it refuses altogether stands there once."""
+    or three if it has one alone; and of the first network in mixed precision and in TF32, where the device has them.
+    What it refuses altogether stands there once."""
     cells = []
+    names = tuple(networks)
     for device, track in itertools.product(kind.devices, kind.tracks):
         turn = itertools.cycle(COMBINATIONS)
-        precisions = [precision for precision in EXACT if precision in kind.precisions]
-        for precision, network in itertools.product(precisions, networks):
+        offered = [one for one in (*EXACT, *REDUCED) if one in kind.precisions]
+        precisions = [one for one in offered if not why_not_there(one, device)] or offered
+        for precision, network in itertools.product(precisions, names):
             first = precision == precisions[0]
+            if precision in REDUCED and not first and network != names[0]:
+                continue
             wanted = 3 if len(precisions) == 1 else 2 if first else 1
             plain = CertificateCell(
                 backend=kind.name, track=track, device=device, precision=precision, architecture=network,

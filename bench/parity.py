@@ -29,7 +29,7 @@ from bench.cells import CertificateCell
 from bench.datasets import cache_dir
 from bench.tolerances import BY_PRECISION, Tolerances
 from implementations import counter, parameters, reference
-from implementations.adapter import Adapter, Track
+from implementations.adapter import REDUCED, Adapter, Track
 from implementations.architecture import (
     Architecture,
     BatchNorm,
@@ -39,6 +39,7 @@ from implementations.architecture import (
     FrozenBatchNorm,
     Layer,
     Shape,
+    is_trainable,
 )
 from implementations.parameters import digest, generic
 from implementations.training import SGD
@@ -167,7 +168,7 @@ def certify(adapter: Adapter, cell: CertificateCell, audits: dict[Track, Audit] 
     """
     architecture, training = cell.make_architecture(), cell.make_training()
     weights = generic(architecture, SEED)
-    noisy, clean = (images.astype(cell.precision) for images in make_images(architecture.input_shape))
+    noisy, clean = (images.astype(cell.setting.dtype) for images in make_images(architecture.input_shape))
     adapter.build(architecture, training, cell.track)
     drift: dict[str, float] = {}
     expected = np.load(compute_reference(cell), allow_pickle=False)
@@ -179,6 +180,8 @@ def certify(adapter: Adapter, cell: CertificateCell, audits: dict[Track, Audit] 
     reason = failed[0].sentence() if failed else None
     # Of what is computed alone: the audit is a measurement, and another one every time.
     metrics = {"worst_ratio": max(check.ratio for check in checks), **drift}
+    if cell.precision in REDUCED:
+        metrics |= _coarseness(checks, architecture)
     if audits is not None:
         found = audits.get(cell.track)
         if found is None:
@@ -193,6 +196,19 @@ def certify(adapter: Adapter, cell: CertificateCell, audits: dict[Track, Audit] 
         "checks": [check.as_json() for check in checks],
         "metrics": metrics,
         "hashes": {"architecture": architecture.digest(), "training": training.digest(), "weights": digest(weights)},
+    }
+
+
+def _coarseness(checks: list[Check], architecture: Architecture) -> dict[str, float]:
+    """How far outputs are from the reference, in units of what float32 is allowed: up to 1, nothing shows that products
+    were any coarser than float32's, as where a compiler has taken the conversions out again."""
+    exact = BY_PRECISION["float32"]
+    found = {check.quantity: check.deviation for check in checks if np.isfinite(check.deviation)}
+    limits = {"inference": exact.output, "training": _training_output(architecture, exact)}
+    return {
+        f"coarseness_{verb}": found[f"output ({verb})"] / limit
+        for verb, limit in limits.items()
+        if f"output ({verb})" in found
     }
 
 
@@ -254,22 +270,22 @@ def _compare_network(
     if architecture.encoder:
         # Codes are not bounded by 1 as the outputs are.
         scale = max(1.0, float(np.abs(expected["code"]).max()))
-        yield Check(
-            "code", _distance(adapter.encode(noisy[:INFERENCE_IMAGES]), expected["code"]), tolerances.output * scale
-        )
+        limit = scale * (tolerances.code or tolerances.output)
+        yield Check("code", _distance(adapter.encode(noisy[:INFERENCE_IMAGES]), expected["code"]), limit)
 
     rows = segments(cell.batch_size)[0].order
     gradients = adapter.gradients(noisy[rows], clean[rows])
-    normalised = any(_takes_statistics(node.layer) for node in architecture.nodes())
-    limit = tolerances.output_batch_statistics if normalised else tolerances.output
+    limit = _training_output(architecture, tolerances)
     yield Check("output (training)", _distance(gradients.output, expected["training_output"]), limit)
     yield Check("loss", _distance(gradients.loss, expected["loss"]), tolerances.loss)
     wanted = {name.removeprefix("gradient/"): expected[name] for name in expected.files if name.startswith("gradient/")}
-    largest = max(float(np.abs(value).max()) for value in wanted.values())
-    limit = tolerances.gradients * (largest if tolerances.gradients_relative else 1.0)
-    yield _check_all(
-        "gradient", {name: (gradients.gradients.get(name), value) for name, value in wanted.items()}, limit
-    )
+    pairs = {name: (gradients.gradients.get(name), value) for name, value in wanted.items()}
+    if tolerances.gradients_norm is not None:
+        yield _check_norm("gradient (norm)", pairs, tolerances.gradients_norm)
+    if tolerances.gradients is not None:
+        largest = max(float(np.abs(value).max()) for value in wanted.values())
+        limit = tolerances.gradients * (largest if tolerances.gradients_relative else 1.0)
+        yield _check_all("gradient", pairs, limit)
     after = adapter.weights()
     yield _check_all(
         "weights after differentiating", {name: (after.get(name), weights[name]) for name in weights}, 1e-30
@@ -311,6 +327,10 @@ def _check_step(
         yield _check_all(f"weights after step {step}", active, limit)
     if limit := tolerances.median_weights.get(step):
         yield Check(f"weights after step {step} (median)", _median_distance(active), limit)
+    moving = {name: pair for name, pair in pairs.items() if not is_trainable(name)}
+    if moving and (share := tolerances.statistics.get(step)):
+        largest = max(float(np.abs(value).max()) for _, value in moving.values())
+        yield _check_all(f"moving statistics after step {step}", moving, share * largest)
     if idle and (limit := tolerances.idle_weights.get(step)):
         resting = {name: pairs[name] for name in pairs if name in idle}
         yield _check_all(f"weights without gradient after step {step}", resting, limit)
@@ -339,6 +359,12 @@ def _idle(architecture: Architecture) -> set[str]:
     }
 
 
+def _training_output(architecture: Architecture, tolerances: Tolerances) -> float:
+    """What the output in training mode may be away by."""
+    normalised = any(_takes_statistics(node.layer) for node in architecture.nodes())
+    return tolerances.output_batch_statistics if normalised else tolerances.output
+
+
 def _takes_statistics(layer: Layer) -> bool:
     """Whether it normalises by the batch that is trained on."""
     return isinstance(layer, BatchNorm) and not isinstance(layer, FrozenBatchNorm)
@@ -353,6 +379,19 @@ def _apart(got: Any, want: Any) -> NDArray[np.float64]:
 
 def _distance(got: Any, want: Any) -> float:
     return float(_apart(got, want).max(initial=0.0))
+
+
+def _check_norm(quantity: str, pairs: dict[str, tuple[Any, Any]], tolerance: float) -> Check:
+    """Of all tensors as one vector: the Euclidean norm of the difference over that of what it should be; with the
+    tensor that has most of it."""
+    squares = {name: float(np.square(_apart(got, want)).sum()) for name, (got, want) in pairs.items()}
+    length = sum(float(np.square(want).sum()) for _, want in pairs.values())
+    return Check(
+        quantity,
+        float(np.sqrt(sum(squares.values()) / length)),
+        tolerance,
+        max(squares, key=lambda name: squares[name]),
+    )
 
 
 def _check_all(quantity: str, pairs: dict[str, tuple[Any, Any]], tolerance: float) -> Check:

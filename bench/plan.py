@@ -296,6 +296,8 @@ def not_offered(kind: type[adapter.Adapter], cell: Cell) -> str | None:
         return f"{cell.backend} has no track {cell.track}; it has {', '.join(kind.tracks)}"
     if cell.defaults == "native" and not kind.offers_native:
         return f"{cell.backend} offers no native defaults; it has matched"
+    if reason := adapter.why_not_there(cell.precision, cell.device):
+        return reason
     if cell.precision not in kind.precisions:
         return f"{cell.backend} does not compute in {cell.precision}; it has {', '.join(kind.precisions)}"
     if reason := kind.refusal(cell.make_architecture(), cell.make_training()):

@@ -26,7 +26,7 @@ from bench.cells import Cell
 from bench.lanes import Waiting
 from bench.process import IMPORT_TIMEOUT, REFERENCE, Worker, WorkerFailure, distinct_cores
 from bench.records import Ended, now
-from implementations.adapter import Adapter, Setting, adapter_class
+from implementations.adapter import REDUCED, Adapter, Setting, adapter_class
 
 Work = Callable[[int], None]
 Entry = dict[str, Any]
@@ -116,7 +116,7 @@ def numpy_products(size: int, setting: Setting) -> Work | None:
     """On the CPU, where NumPy's library has taken as many threads as it may: it counts the cores of this process."""
     if setting.device != "cpu" or not hasattr(os, "sched_getaffinity"):
         return None
-    if len(os.sched_getaffinity(0)) != setting.threads:
+    if len(os.sched_getaffinity(0)) != setting.threads or setting.precision in REDUCED:
         return None
     import numpy as np
 

@@ -24,7 +24,7 @@ from bench import energy, machine, memory
 from bench.cells import TimingCell
 from bench.disturbance import Watch, scheduling, threads_alive
 from implementations import counter, parameters
-from implementations.adapter import Adapter, Precision
+from implementations.adapter import Adapter, Precision, dtype_of
 from implementations.architecture import Architecture
 
 BlockKind = Literal["train", "inference", "latency"]
@@ -81,7 +81,7 @@ class TimingBench:
 
     def __init__(self, adapter: Adapter, precision: Precision, rss_after_import: int) -> None:
         self.adapter = adapter
-        self.dtype = np.dtype(precision)
+        self.dtype = np.dtype(dtype_of(precision))
         self.rss_after_import = rss_after_import
         self.images: NDArray[Any] = np.empty((0, 0, 0, 0))
         self.epoch = 0

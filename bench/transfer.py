@@ -77,7 +77,7 @@ def cross(
             scores, before = own, noisy.scores
         else:
             test = tests.get(cell, clean, text)
-            output = np.asarray(adapter.reconstruct(test.images.astype(cell.precision, copy=False)))
+            output = np.asarray(adapter.reconstruct(test.images.astype(cell.setting.dtype, copy=False)))
             if not np.isfinite(output).all():
                 warnings.append(f"under {text} the output is not finite: it has no score there")
                 continue

@@ -176,7 +176,7 @@ class TrialBench:
         noise_key = (data_key(cell), cell.corruption, cell.clip, cell.seed, cell.repeats)
         if noise_key not in self._noisy and self._noisy.weight() > KEPT_BYTES and self._built is not None:
             # A large set that goes is let go of by everybody before the next is made.
-            one = np.zeros((2, cell.height, cell.width, cell.channels), cell.precision)
+            one = np.zeros((2, cell.height, cell.width, cell.channels), cell.setting.dtype)
             self.adapter.stage(one, one)
         with self._parts("data_seconds"):
             clean = self._clean.get(data_key(cell), lambda: load_clean(cell))
@@ -192,7 +192,7 @@ class TrialBench:
         return parameters.initialise(cell.make_architecture(), cell.seed)
 
     def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
-        dtype = np.dtype(cell.precision)
+        dtype = np.dtype(cell.setting.dtype)
         with self._parts("staging_seconds"):
             self.adapter.stage(noisy.astype(dtype, copy=False), clean.astype(dtype, copy=False))
 
@@ -202,7 +202,7 @@ class TrialBench:
         """(curve, hash of all batch orders, denoised test images, why it diverged or None)."""
         parts = self._parts
         self._stage(noisy.train, targets, cell)
-        test = noisy.test.astype(cell.precision, copy=False)
+        test = noisy.test.astype(cell.setting.dtype, copy=False)
         denoised = test
         sha = hashlib.sha256()
         curve: list[dict[str, float]] = []
@@ -244,7 +244,7 @@ class TrialBench:
         output = denoised
         if cell.validation == "clean":
             with self._parts("reconstruct_seconds"):
-                output = self.adapter.reconstruct(clean.test.astype(cell.precision, copy=False))
+                output = self.adapter.reconstruct(clean.test.astype(cell.setting.dtype, copy=False))
         return image_loss(cell.loss, output, clean.test)
 
 

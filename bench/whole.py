@@ -106,7 +106,7 @@ def trained(adapter: Adapter, cell: TrialCell) -> Denoise:
         return sibling.reconstruct
 
     tiled = Tiled(cell.make_architecture(), make)
-    return lambda images: np.stack([tiled(image) for image in images.astype(cell.precision, copy=False)])
+    return lambda images: np.stack([tiled(image) for image in images.astype(cell.setting.dtype, copy=False)])
 
 
 @dataclass(frozen=True)

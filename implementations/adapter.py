@@ -40,10 +40,15 @@ EXTRA_BACKENDS = "DAEBENCH_BACKENDS"
 
 Track = Literal["idiomatic", "tuned"]
 Device = Literal["cpu", "cuda", "mps"]
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "bfloat16", "tf32"]
 TRACKS: tuple[Track, ...] = ("idiomatic", "tuned")
 DEVICES: tuple[Device, ...] = ("cpu", "cuda", "mps")
-PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64", "bfloat16", "tf32")
+"""``bfloat16``: products of matrices and convolutions in bfloat16, weights, optimizer and loss in float32 (mixed
+precision, as every framework documents it).  ``tf32``: float32, but for products on an NVIDIA GPU, whose factors are
+rounded to the 10 bits of TF32."""
+REDUCED: tuple[Precision, ...] = ("bfloat16", "tf32")
+"""Those in which products are coarser than the numbers that are kept."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,36 @@ class Setting:
     device: Device = "cpu"
     precision: Precision = "float32"
     threads: int = 1
+
+    @property
+    def dtype(self) -> Literal["float32", "float64"]:
+        """What images, weights and losses are in: also where products are computed more coarsely."""
+        return dtype_of(self.precision)
+
+    @property
+    def product_dtype(self) -> Literal["float32", "float64", "bfloat16"]:
+        """What the factors of a product are in."""
+        return "bfloat16" if self.precision == "bfloat16" else self.dtype
+
+
+def dtype_of(precision: Precision) -> Literal["float32", "float64"]:
+    """See :attr:`Setting.dtype`."""
+    return "float64" if precision == "float64" else "float32"
+
+
+def without_tf32(setting: Setting) -> dict[str, str]:
+    """The environment variable by which NVIDIA's libraries leave TF32, another arithmetic than the one that is
+    certified, alone; nothing where it is asked for."""
+    return {} if setting.precision == "tf32" else {"NVIDIA_TF32_OVERRIDE": "0"}
+
+
+def why_not_there(precision: Precision, device: Device) -> str | None:
+    """Why no backend has this precision on this device, or None."""
+    if precision == "tf32" and device != "cuda":
+        return f"tf32 is an arithmetic of NVIDIA GPUs: there is none on {device}; use float32 or bfloat16"
+    if precision == "bfloat16" and device == "mps":
+        return "bfloat16 is there on cpu and cuda alone"
+    return None
 
 
 @dataclass(frozen=True)
@@ -68,7 +103,7 @@ class Gradients:
 class Adapter(ABC):
     """One backend in one process.  Verbs are called in this order: configure, build, load_weights, stage, the rest.
 
-    Images are arrays (n, height, width, channels) in the precision of the setting.
+    Images are arrays (n, height, width, channels) of the setting's dtype, and so is all that comes out.
     """
 
     name: ClassVar[str]
@@ -82,8 +117,9 @@ class Adapter(ABC):
     has none."""
     tracks: ClassVar[tuple[Track, ...]] = TRACKS
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
-    precisions: ClassVar[tuple[Precision, ...]] = PRECISIONS
-    """What it can compute in, on every device that it offers."""
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float64")
+    """What it can compute in, on every device that it offers and that has it (:func:`why_not_there`).  Mixed precision
+    is something that an adapter does, so one that says nothing does not claim it."""
     offers_native: ClassVar[bool] = False
     """Whether :meth:`build` takes trainings with native defaults (:mod:`implementations.native`), and
     :meth:`initial_weights` and :meth:`constants` are there.  Backends without are unsupported in such cells."""
@@ -200,8 +236,8 @@ class Adapter(ABC):
 
     def matrix_products(self, size: int) -> Callable[[int], None] | None:
         """For the machine's peak: a function that does as many products of two square matrices of ``size`` rows as it
-        is told, in the precision and on the device of the setting, and returns when they are done.  Called after
-        configure, without a network.  None where the library is not asked."""
+        is told, in the ``product_dtype`` and on the device of the setting, and returns when they are done.  Called
+        after configure, without a network.  None where the library is not asked."""
         return None
 
     def array_copies(self, size: int) -> Callable[[int], None] | None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import jax_device, native
-from implementations.adapter import Adapter, Device, Gradients, Setting, Track
+from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
 from implementations.architecture import Architecture, BatchNorm, Conv2DTranspose, LeakyReLU, is_trainable
 from implementations.parameters import Array, Weights
 from implementations.training import Training
@@ -38,6 +38,7 @@ class Jax(Adapter):
     name = "jax"
     packages = ("jax", "jaxlib")
     library = "jax"
+    precisions = PRECISIONS
     sources = ("implementations.jax_network", "implementations.jax_device", "implementations.native")
     offers_native = True
 
@@ -70,9 +71,17 @@ class Jax(Adapter):
         self.architecture, self.training, self.track, self.optimizer = architecture, training, track, optimizer
         size, linear, corrected = training.batch_size, architecture.is_linear, training.native
         convolve, self._whole_epochs = self._training_path()
+        coarse = "bfloat16" if self.setting.precision == "bfloat16" else None
 
         def loss_of(trainable: Any, fixed: Any, noisy: Any, clean: Any) -> Any:
-            output, moved = network.apply(architecture, {**trainable, **fixed}, noisy, training=True, convolve=convolve)
+            output, moved = network.apply(
+                architecture,
+                {**trainable, **fixed},
+                noisy,
+                training=True,
+                convolve=convolve,
+                product_dtype=coarse,
+            )
             return network.mean_loss(training.loss, output, clean, linear=linear), (moved, output)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
@@ -99,11 +108,12 @@ class Jax(Adapter):
             return jax.lax.fori_loop(0, batches, body, (state, jnp.zeros((), noisy.dtype)))
 
         def forward(trainable: Any, fixed: Any, noisy: Any) -> Any:
-            output, _ = network.apply(architecture, {**trainable, **fixed}, noisy, training=False)
+            weights = {**trainable, **fixed}
+            output, _ = network.apply(architecture, weights, noisy, training=False, product_dtype=coarse)
             return output if linear else jax.nn.sigmoid(output)
 
         def code(trainable: Any, fixed: Any, images: Any) -> Any:
-            return network.encode(architecture, {**trainable, **fixed}, images)
+            return network.encode(architecture, {**trainable, **fixed}, images, coarse)
 
         self._differentiate = jax.jit(differentiate)
         self._step = jax.jit(step, donate_argnums=0)
@@ -126,7 +136,7 @@ class Jax(Adapter):
         from implementations import jax_network as network
 
         # Copies, because the compiled programs consume the state that they are given.
-        here = {name: jnp.array(value, self.setting.precision) for name, value in weights.items()}
+        here = {name: jnp.array(value, self.setting.dtype) for name, value in weights.items()}
         trainable = {name: value for name, value in here.items() if is_trainable(name)}
         fixed = {name: value for name, value in here.items() if not is_trainable(name)}
         self._state: State = (trainable, fixed, *network.start(trainable))
@@ -168,7 +178,7 @@ class Jax(Adapter):
         size = self.training.batch_size
         steps = -(-len(order) // size)
         scales = network.scales(self.optimizer, self._steps, steps, corrected=self.training.native)
-        scales = scales.astype(self.setting.precision)
+        scales = scales.astype(self.setting.dtype)
         self._steps += steps
         whole = len(order) // size * size if self._whole_epochs else 0
         total = 0.0

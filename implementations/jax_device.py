@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from implementations.adapter import Device, Setting
+from implementations.adapter import Device, Setting, without_tf32
 
 LEAST_ROOM = 128
 """Batches: a list of so many rows takes kilobytes, and most short epochs of certificates and sweeps are shorter."""
@@ -23,8 +23,7 @@ def environment(setting: Setting) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu" if setting.device == "cpu" else setting.device,
         "JAX_ENABLE_X64": "true" if setting.precision == "float64" else "false",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        # TF32 would be another arithmetic than the one that is certified.
-        "NVIDIA_TF32_OVERRIDE": "0",
+        **without_tf32(setting),
     }
 
 
@@ -33,6 +32,10 @@ def configure(setting: Setting) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", setting.precision == "float64")
+    if setting.device == "cuda":
+        # By itself JAX multiplies float32 in TF32 where a GPU has it, and kernels that XLA writes itself do not ask
+        # NVIDIA's variable.
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if setting.precision == "tf32" else "highest")
 
 
 def why_unavailable(device: Device) -> str | None:
@@ -85,8 +88,9 @@ def matrix_products(setting: Setting, size: int) -> Callable[[int], None]:
     import jax.numpy as jnp
 
     source = np.random.default_rng(0)
-    one, other = (jnp.asarray(source.random((size, size)), setting.precision) for _ in range(2))
-    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
+    one, other = (jnp.asarray(source.random((size, size)), setting.product_dtype) for _ in range(2))
+    exactly = "tensorfloat32" if setting.precision == "tf32" else "highest"
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=exactly))
 
     def multiply(count: int) -> None:
         for _ in range(count):

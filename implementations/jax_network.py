@@ -44,23 +44,34 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def apply(
-    architecture: Architecture, weights: Named, x: jax.Array, *, training: bool, convolve: Convolve = "library"
+    architecture: Architecture,
+    weights: Named,
+    x: jax.Array,
+    *,
+    training: bool,
+    convolve: Convolve = "library",
+    product_dtype: str | None = None,
 ) -> tuple[jax.Array, Named]:
-    """(logits, new moving statistics by name) of x (n, h, w, c); images in place of logits where the network is linear,
-    which subtracts from its input."""
+    """(logits, new moving statistics by name) of x (n, h, w, c), both of its type; images in place of logits where the
+    network is linear, which subtracts from its input.
+
+    ``product_dtype``: what layers with a kernel compute in and hand on, where that is not x's type ("bfloat16",
+    for mixed precision as in flax: batch normalisation computes in the type of its weights)."""
     images = x
     statistics: Named = {}
     for node in architecture.nodes():
-        x, moved = _layer(node, weights, x, training, convolve)
+        x, moved = _layer(node, weights, x, training, convolve, product_dtype)
         statistics |= {f"{node.name}.{name}": value for name, value in moved.items()}
+    x = x.astype(images.dtype)
     return (images - x if architecture.is_linear else x), statistics
 
 
-def encode(architecture: Architecture, weights: Named, x: jax.Array) -> jax.Array:
-    """Codes in inference mode, (n, latent), channels-last."""
+def encode(architecture: Architecture, weights: Named, x: jax.Array, product_dtype: str | None = None) -> jax.Array:
+    """Codes in inference mode, (n, latent), channels-last, of the type of x."""
+    dtype = x.dtype
     for node in architecture.nodes()[: len(architecture.encoder)]:
-        x, _ = _layer(node, weights, x, False, "library")
-    return x.reshape(len(x), -1)
+        x, _ = _layer(node, weights, x, False, "library", product_dtype)
+    return x.reshape(len(x), -1).astype(dtype)
 
 
 def mean_loss(loss: Loss, output: jax.Array, clean: jax.Array, *, linear: bool) -> jax.Array:
@@ -73,23 +84,31 @@ def mean_loss(loss: Loss, output: jax.Array, clean: jax.Array, *, linear: bool) 
     return jnp.mean(jnp.square(jax.nn.sigmoid(output) - clean))
 
 
-def _layer(node: Node, weights: Named, x: jax.Array, training: bool, convolve: Convolve) -> tuple[jax.Array, Named]:
+def _layer(
+    node: Node, weights: Named, x: jax.Array, training: bool, convolve: Convolve, product_dtype: str | None
+) -> tuple[jax.Array, Named]:
+    multiplies = isinstance(node.layer, Dense | Conv2D | Conv2DTranspose)
+    if product_dtype and multiplies:
+        x = x.astype(product_dtype)
+
     def own(name: str) -> jax.Array:
-        return weights[f"{node.name}.{name}"]
+        value = weights[f"{node.name}.{name}"]
+        return value.astype(product_dtype) if product_dtype and multiplies and name == "kernel" else value
 
     match node.layer:
         case Flatten() | Reshape():
             return x.reshape(len(x), *node.output_shape), {}
         case Dense(activation=activation):
-            return _activated(activation, x @ own("kernel") + own("bias")), {}
+            return _activated(activation, _biased(x @ own("kernel"), own("bias"))), {}
         case Conv2D(kernel=k, stride=s, padding=padding, activation=activation):
             h, w, _ = node.input_shape
             pads = (same_padding(h, k, s), same_padding(w, k, s)) if padding == "same" else ((0, 0), (0, 0))
             convolution = _by_products if convolve == "products" else _by_library
-            return _activated(activation, convolution(x, own("kernel"), s, pads) + own("bias")), {}
+            return _activated(activation, _biased(convolution(x, own("kernel"), s, pads), own("bias"))), {}
         case Conv2DTranspose(kernel=k, stride=s, padding=padding, activation=activation):
             spread = _transposed_by_products if convolve == "products" else _transposed_by_library
-            return _activated(activation, spread(x, own("kernel"), k, s, padding == "same") + own("bias")), {}
+            spreading = spread(x, own("kernel"), k, s, padding == "same")
+            return _activated(activation, _biased(spreading, own("bias"))), {}
         case MaxPool2D(size=size, padding=padding):
             window = (1, size, size, 1)
             return lax.reduce_window(x, -jnp.inf, lax.max, window, window, padding.upper()), {}
@@ -107,6 +126,12 @@ def _layer(node: Node, weights: Named, x: jax.Array, training: bool, convolve: C
         case SubtractFromInput():
             return x, {}  # the network's own business: a layer does not see what went into the first
     raise TypeError(f"not a layer: {node.layer!r}")
+
+
+def _biased(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """x + bias, added in the type of the bias, so that its gradient is summed in that: thousands of numbers in bfloat16
+    would come to half of it."""
+    return (x.astype(bias.dtype) + bias).astype(x.dtype)
 
 
 def _activated(activation: str | None, x: jax.Array) -> jax.Array:
@@ -169,6 +194,8 @@ def _normalised(
 ) -> tuple[jax.Array, Named]:
     moved: Named = {}
     mean, variance = own("mean"), own("variance")
+    given = x.dtype
+    x = x.astype(mean.dtype)
     if by_batch:
         axes = tuple(range(x.ndim - 1))
         before = {"mean": mean, "variance": variance}
@@ -178,7 +205,7 @@ def _normalised(
             for name, new in (("mean", mean), ("variance", variance))
         }
     scale = own("gamma") * lax.rsqrt(variance + layer.epsilon)
-    return (x - mean) * scale + own("beta"), moved
+    return ((x - mean) * scale + own("beta")).astype(given), moved
 
 
 # -- optimizers ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ process has one engine and one precision.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from implementations.adapter import Adapter, Device, Gradients, Setting, Track
+from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
 from implementations.architecture import (
     Architecture,
     BatchNorm,
@@ -54,6 +55,7 @@ class KerasAdapter(Adapter):
 
     engine: ClassVar[str]
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
+    precisions = PRECISIONS
     offers_native = True
 
     @classmethod
@@ -69,8 +71,7 @@ class KerasAdapter(Adapter):
             raise RuntimeError(
                 f"Keras runs on {keras.backend.backend()}, not {self.engine}: was KERAS_BACKEND set too late?"
             )
-        keras.config.set_floatx(setting.precision)
-        keras.config.set_dtype_policy(setting.precision)
+        keras.config.set_floatx(setting.dtype)
         self.remedies = _float64_remedies() if setting.precision == "float64" else ()
 
     @abstractmethod
@@ -93,16 +94,19 @@ class KerasAdapter(Adapter):
 
         # Without this, layers and graphs of earlier builds stay in Keras' global state.
         keras.utils.clear_session(free_memory=False)
+        # Behind it, because it forgets the policy: layers would silently be those of floatx again.
+        mixed = self.setting.precision == "bfloat16"
+        keras.config.set_dtype_policy("mixed_bfloat16" if mixed else self.setting.dtype)
         architecture.check_loss(training.loss)
         self.training, self.track, self.architecture = training, track, architecture
         nodes = architecture.nodes()
         # Binary cross-entropy is computed from logits, as Keras advises; for MSE the sigmoid is the last activation.
         # Natively it always is: Keras takes outputs for probabilities where nothing is said.
         self.ends_in_logits = training.loss == "bce" and not training.native
-        layers = [_layer(node, self.ends_in_logits, training.native) for node in nodes]
+        layers = [_layer(node, self._without_sigmoid, training.native) for node in nodes]
         # The names of the weights, in Keras' order: by layer, its trainable weights first.
         self.owners = [(layer, _names(node)) for node, layer in zip(nodes, layers, strict=True) if _names(node)]
-        self.model = _model(architecture, layers)
+        self.model = _model(architecture, layers, self._last_layers())
         if architecture.encoder:
             code = layers[: len(architecture.encoder)]
             self.encoder = keras.Sequential([keras.Input(architecture.input_shape), *code])
@@ -114,13 +118,27 @@ class KerasAdapter(Adapter):
         self.optimizer = (
             make_native_optimizer(training)
             if training.native
-            else make_optimizer(training.optimizer, self.setting.precision)
+            else make_optimizer(training.optimizer, self.setting.dtype)
         )
         self.model.compile(optimizer=self.optimizer, loss=self.loss)
         self.optimizer.build(self.model.trainable_variables)
         self._ordered: tuple[Array, Array] | None = None
         if track == "tuned":
             self.build_tuned(architecture)
+
+    @property
+    def _without_sigmoid(self) -> bool:
+        """Whether the last layer is to leave its sigmoid out: to the loss, or to :meth:`_last_layers`."""
+        return self.ends_in_logits or self.setting.precision == "bfloat16"
+
+    def _last_layers(self) -> list[Any]:
+        """In mixed precision the last activation is a layer of its own, in float32, as Keras' guide has it: a sigmoid,
+        or nothing but the change of type."""
+        if self.setting.precision != "bfloat16" or self.architecture.is_linear:
+            return []
+        from keras import layers as k
+
+        return [k.Activation("linear" if self.ends_in_logits else "sigmoid", dtype="float32", name="images")]
 
     @abstractmethod
     def build_tuned(self, architecture: Architecture) -> None:
@@ -146,7 +164,7 @@ class KerasAdapter(Adapter):
         # Layers made anew: an initialiser takes its seed when it is made, and gives the same values ever after.
         keras.utils.set_random_seed(seed)
         nodes = self.architecture.nodes()
-        layers = [_layer(node, self.ends_in_logits, self.training.native) for node in nodes]
+        layers = [_layer(node, self._without_sigmoid, self.training.native) for node in nodes]
         _model(self.architecture, layers)
         return {
             f"{node.name}.{name}": np.array(value, np.float32)
@@ -175,8 +193,8 @@ class KerasAdapter(Adapter):
 
     def stage(self, noisy: Array, clean: Array) -> None:
         self.staged = (
-            np.ascontiguousarray(noisy, self.setting.precision),
-            np.ascontiguousarray(clean, self.setting.precision),
+            np.ascontiguousarray(noisy, self.setting.dtype),
+            np.ascontiguousarray(clean, self.setting.dtype),
         )
 
     def train_epoch(self, order: NDArray[np.int64]) -> float:
@@ -199,7 +217,7 @@ class KerasAdapter(Adapter):
     def reconstruct(self, noisy: Array) -> Array:
         import keras
 
-        noisy = np.asarray(noisy, self.setting.precision)
+        noisy = np.asarray(noisy, self.setting.dtype)
         if self.track == "tuned":
             return self.tuned_reconstruct(noisy)
         if len(noisy) <= self.training.batch_size:
@@ -223,16 +241,16 @@ class KerasAdapter(Adapter):
     def encode(self, images: Array) -> Array:
         self.architecture.check_code()
         codes = self.encoder.predict(
-            np.asarray(images, self.setting.precision), batch_size=self.training.batch_size, verbose=0
+            np.asarray(images, self.setting.dtype), batch_size=self.training.batch_size, verbose=0
         )
-        return np.asarray(codes).reshape(len(images), -1)
+        return np.asarray(codes, self.setting.dtype).reshape(len(images), -1)
 
     def gradients(self, noisy: Array, clean: Array) -> Gradients:
         import keras
 
         kept = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.model.non_trainable_variables]
         output, loss, gradients = self.differentiate(
-            np.asarray(noisy, self.setting.precision), np.asarray(clean, self.setting.precision)
+            np.asarray(noisy, self.setting.dtype), np.asarray(clean, self.setting.dtype)
         )
         for variable, value in zip(self.model.non_trainable_variables, kept, strict=True):
             variable.assign(value)  # the forward pass moved the statistics
@@ -253,13 +271,14 @@ def _names(node: Node) -> tuple[str, ...]:
     return ()
 
 
-def _model(architecture: Architecture, layers: list[Any]) -> keras.Model:
-    """A chain of layers; one that goes back to its input is a model of the functional kind."""
+def _model(architecture: Architecture, layers: list[Any], last: Sequence[Any] = ()) -> keras.Model:
+    """A chain of layers; one that goes back to its input is a model of the functional kind.  ``last``: what follows
+    the layers of the architecture."""
     import keras
 
     given = keras.Input(architecture.input_shape)
     if not architecture.is_linear:
-        return keras.Sequential([given, *layers])
+        return keras.Sequential([given, *layers, *last])
     *chain, subtract = layers
     noise = given
     for layer in chain:
@@ -267,14 +286,15 @@ def _model(architecture: Architecture, layers: list[Any]) -> keras.Model:
     return keras.Model(given, subtract([given, noise]))
 
 
-def _layer(node: Node, ends_in_logits: bool, native: bool) -> Any:
-    """The Keras layer; ``ends_in_logits`` leaves the sigmoid out, ``native`` what the specification does not name."""
+def _layer(node: Node, without_sigmoid: bool, native: bool) -> Any:
+    """The Keras layer; ``without_sigmoid`` leaves the sigmoid out, ``native`` what the specification does not name."""
+    import keras
     from keras import layers as k
 
     name = node.name.replace(".", "_")
     layer = node.layer
     activation = getattr(layer, "activation", None)
-    if activation == "sigmoid" and ends_in_logits:
+    if activation == "sigmoid" and without_sigmoid:
         activation = None
     match layer:
         case FrozenBatchNorm() if native:
@@ -307,7 +327,8 @@ def _layer(node: Node, ends_in_logits: bool, native: bool) -> Any:
         case LeakyReLU(slope=slope):
             return k.LeakyReLU(slope, name=name)
         case SubtractFromInput():
-            return k.Subtract(name=name)
+            # In the type that is kept: the input is no product.
+            return k.Subtract(name=name, dtype=keras.config.floatx())
     raise TypeError(f"not a layer: {layer!r}")
 
 
@@ -323,12 +344,12 @@ def _frozen_batch_norm() -> Any:
     return FrozenBatchNormalization
 
 
-def make_optimizer(optimizer: Optimizer, precision: str) -> keras.optimizers.Optimizer:
+def make_optimizer(optimizer: Optimizer, dtype: str) -> keras.optimizers.Optimizer:
     """Keras' own formulas are the specification's; only float64 needs help (see :func:`_float64_remedies`)."""
     import keras
 
     # On TensorFlow a Python float is taken through float32 first (0.9 becomes 0.8999999761...); np.float64 is not.
-    exact: Any = np.float64 if precision == "float64" else float
+    exact: Any = np.float64 if dtype == "float64" else float
     match optimizer:
         case Adam(learning_rate=rate, beta1=beta1, beta2=beta2, epsilon=epsilon):
             return keras.optimizers.Adam(rate, beta_1=exact(beta1), beta_2=exact(beta2), epsilon=epsilon)

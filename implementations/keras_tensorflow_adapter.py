@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from implementations.adapter import Device, Setting
+from implementations.adapter import Device, Setting, without_tf32
 from implementations.architecture import Architecture
 from implementations.keras_adapter import KerasAdapter
 from implementations.parameters import Array
@@ -33,8 +33,7 @@ class KerasTensorFlow(KerasAdapter):
         return super().environment(setting) | {
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-            # TF32 would be another arithmetic than the one that is certified.
-            "NVIDIA_TF32_OVERRIDE": "0",
+            **without_tf32(setting),
         }
 
     def configure_engine(self, setting: Setting) -> None:
@@ -42,7 +41,7 @@ class KerasTensorFlow(KerasAdapter):
 
         tf.config.threading.set_intra_op_parallelism_threads(setting.threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+        tf.config.experimental.enable_tensor_float_32_execution(setting.precision == "tf32")  # on by itself
 
     def availability(self, device: Device) -> str | None:
         import tensorflow as tf
@@ -80,7 +79,7 @@ class KerasTensorFlow(KerasAdapter):
 
         step = tf.function(train, jit_compile=compiled)
         # Traced once, for epochs of any length over any number of images.
-        images = tf.TensorSpec((None, *architecture.input_shape), self.setting.precision)
+        images = tf.TensorSpec((None, *architecture.input_shape), self.setting.dtype)
         places = tf.TensorSpec((None,), "int64")
 
         @tf.function(jit_compile=False, input_signature=(images, images, places))  # type: ignore[untyped-decorator]
@@ -149,7 +148,7 @@ class KerasTensorFlow(KerasAdapter):
     def matrix_products(self, size: int) -> Callable[[int], None] | None:
         import tensorflow as tf
 
-        one, other = (tf.random.uniform((size, size), dtype=self.setting.precision) for _ in range(2))
+        one, other = (tf.random.uniform((size, size), dtype=self.setting.product_dtype) for _ in range(2))
 
         def multiply(count: int) -> None:
             for _ in range(count):

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import torch_device
-from implementations.adapter import Adapter, Device, Gradients, Setting, Track
+from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
 from implementations.architecture import Architecture
 from implementations.parameters import Array, Weights
 from implementations.training import Training
@@ -40,6 +40,7 @@ class Torch(Adapter):
     library = "torch"
     sources = ("implementations.torch_network", "implementations.torch_names", "implementations.torch_device")
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda", "mps")
+    precisions = PRECISIONS
     offers_native = True
 
     def configure(self, setting: Setting) -> None:
@@ -47,7 +48,7 @@ class Torch(Adapter):
 
         torch_device.configure(setting)
         self.setting = setting
-        self.dtype = getattr(torch, setting.precision)
+        self.dtype = getattr(torch, setting.dtype)
         self.device = torch.device(setting.device)
 
     def availability(self, device: Device) -> str | None:
@@ -75,12 +76,25 @@ class Torch(Adapter):
         self._reset_optimizer()
 
         def forward_loss(noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-            return self.loss(self.net(noisy), clean)
+            return self.loss(self._logits(noisy), clean)
 
         compiled = track == "tuned" and self.setting.device == "cuda"
         self.forward_loss = torch.compile(forward_loss) if compiled else forward_loss
-        self.forward = torch.compile(self.net) if compiled else self.net
+        self.forward = torch.compile(self._logits) if compiled else self._logits
         torch_device.reset_peak_memory(self.setting)
+
+    def _logits(self, noisy: torch.Tensor) -> torch.Tensor:
+        """What the network gives, in the type of images and losses: losses are computed behind it."""
+        return self._autocast(self.net, noisy)
+
+    def _autocast(self, part: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """``part`` of x, in torch's mixed precision if that is asked for."""
+        import torch
+
+        if self.setting.precision != "bfloat16":
+            return part(x)
+        with torch.autocast(self.setting.device, torch.bfloat16):
+            return part(x).to(self.dtype)
 
     def _reset_optimizer(self) -> None:
         from implementations.torch_network import make_native_optimizer, make_optimizer
@@ -120,7 +134,7 @@ class Torch(Adapter):
         """(n, h, w, c) NumPy -> (n, c, h, w) torch on the CPU; no copy where there is one channel."""
         import torch
 
-        array = np.ascontiguousarray(images, self.setting.precision)
+        array = np.ascontiguousarray(images, self.setting.dtype)
         return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
 
     def _placed(self, batch: torch.Tensor) -> torch.Tensor:
@@ -151,7 +165,7 @@ class Torch(Adapter):
         for noisy, clean in loader:
             noisy, clean = noisy.to(self.device), clean.to(self.device)
             self.optimizer.zero_grad()
-            loss = self.loss(self.net(noisy), clean)
+            loss = self.loss(self._logits(noisy), clean)
             loss.backward()
             self.optimizer.step()
             running += loss.item() * len(noisy)
@@ -193,7 +207,7 @@ class Torch(Adapter):
         self.net.eval()
         with torch.inference_mode():
             codes = [
-                self.net.encode(self._placed(batch)).cpu()
+                self._autocast(self.net.encode, self._placed(batch)).cpu()
                 for batch in self._tensor(images).split(self.training.batch_size)
             ]
             return torch.cat(codes).numpy()
@@ -201,7 +215,7 @@ class Torch(Adapter):
     def gradients(self, noisy: Array, clean: Array) -> Gradients:
         kept = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.net.train()
-        logits = self.net(self._placed(self._tensor(noisy)))
+        logits = self._logits(self._placed(self._tensor(noisy)))
         loss = self.loss(logits, self._placed(self._tensor(clean)))
         self.net.zero_grad()
         loss.backward()

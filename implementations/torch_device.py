@@ -12,9 +12,9 @@ def configure(setting: Setting) -> None:
     import torch
 
     torch.set_num_threads(setting.threads)
-    # TF32 would be another arithmetic than the one that is certified.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    # Else TF32 would be another arithmetic than the one that is certified; cuDNN has it on by itself.
+    torch.backends.cuda.matmul.allow_tf32 = setting.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = setting.precision == "tf32"
 
 
 def flush_subnormals(flush: bool) -> None:
@@ -88,7 +88,7 @@ def matrix_products(setting: Setting, size: int) -> Callable[[int], None]:
     """See :meth:`implementations.adapter.Adapter.matrix_products`."""
     import torch
 
-    kind = {"device": setting.device, "dtype": getattr(torch, setting.precision)}
+    kind = {"device": setting.device, "dtype": getattr(torch, setting.product_dtype)}
     one, other, product = (
         torch.rand(size, size, **kind),
         torch.rand(size, size, **kind),

@@ -95,7 +95,7 @@ def advise(run: Run, found: Quality, loads: Sequence[Workload]) -> Advice | None
         return Advice(said, left_out, prominent=prominent)
     trials = _trials(run, found)
     images = {one.configuration: _by_image(run, trials, one.configuration, shared) for one in gaining}
-    candidates = [_candidate(gaining[0], one, images, loads) for one in gaining]
+    candidates = [_candidate(gaining[0], one, images, found, loads) for one in gaining]
     chosen = choose(candidates)
     facts = [
         ("Quality", _quality(chosen, candidates, found, shared, len(standings))),
@@ -131,13 +131,14 @@ def _candidate(
     best: Standing,
     one: Standing,
     images: Mapping[Configuration, NDArray[np.float64] | None],
+    found: Quality,
     loads: Sequence[Workload],
 ) -> Candidate:
     if one is best:
         gap = Interval(0.0, 0.0, 0.0)
     else:
         gap = _gap(best, one, images[best.configuration], images[one.configuration])
-    load = _load(one, loads)
+    load = _load(one, found, loads)
     return Candidate(one, gap, load, _first(load) if load else None)
 
 
@@ -189,11 +190,14 @@ def _by_image(
     return mean
 
 
-def _load(one: Standing, loads: Sequence[Workload]) -> Workload | None:
-    """The timed workload of the same network; of several code sizes the nearest, on which speed hardly depends."""
-    architecture, latent, loss = one.configuration[:3]
+def _load(one: Standing, found: Quality, loads: Sequence[Workload]) -> Workload | None:
+    """The timed workload of the same network in the same precision; of several code sizes the nearest, on which speed
+    hardly depends."""
+    own = dict(zip(found.configuration_axes, one.configuration, strict=True))
+    latent = own.pop("latent")
+    same = {name: value for name, value in own.items() if name in ("architecture", "loss", "precision")}
     fitting = [
-        load for load in loads if load.ranked and (load.axes["architecture"], load.axes["loss"]) == (architecture, loss)
+        load for load in loads if load.ranked and all(load.axes.get(name) == value for name, value in same.items())
     ]
     return min(fitting, key=lambda load: abs((load.axes["latent"] or 0) - (latent or 0)), default=None)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from report import text
-from report.naming import CONFIGURATION, LOSS_NAMES
+from report.naming import CONFIGURATION, LOSS_NAMES, describe
 from report.quality import Quality
 from report.speed import RATE, Contestant, Workload
 from report.tradeoff import Panel, Point
@@ -200,14 +200,18 @@ def quality_chart(found: Quality) -> Chart:
 
     rows: list[dict[str, Any]] = []
     noisy: dict[str, float] = {}
+    # How networks were trained, where a run has several ways: learning rates, precisions.
+    further = found.configuration_axes[len(CONFIGURATION) :]
     for (condition, configuration), score in sorted(found.scores.items(), key=lambda item: str(item[0])):
         architecture, latent, loss = configuration[: len(CONFIGURATION)]
+        trained = configuration[len(CONFIGURATION) :]
         rows.append(
             {
                 "condition": found.conditions[condition],
                 "architecture": architecture,
                 "latent": "no code" if latent is None else str(latent),
                 "loss": LOSS_NAMES.get(loss, loss),
+                **({"trained": describe(dict(zip(further, trained, strict=True)), further)} if further else {}),
                 "psnr": round(score.psnr, 4),
                 "gain": text.decibels(score.interval),
             }
@@ -236,7 +240,14 @@ def quality_chart(found: Quality) -> Chart:
             x=x,
             **network_channels(architectures),
             opacity=alt.condition(pick, alt.value(0.8), alt.value(0.08)),
-            tooltip=["architecture:N", "latent:N", "loss:N", "condition:N", alt.Tooltip("gain:N", title="gain")],
+            tooltip=[
+                "architecture:N",
+                "latent:N",
+                "loss:N",
+                *(["trained:N"] if further else []),
+                "condition:N",
+                alt.Tooltip("gain:N", title="gain"),
+            ],
         )
         .add_params(pick)
     )
@@ -244,7 +255,7 @@ def quality_chart(found: Quality) -> Chart:
     summary = (
         f"The highest PSNR is {best['psnr']:.2f} dB "
         f"({best['architecture']}, {best['latent'] if best['latent'] == 'no code' else 'latent ' + best['latent']}, "
-        f"{best['loss']}, {best['condition']})."
+        f"{best['loss']}, {best['trained'] + ', ' if further else ''}{best['condition']})."
     )
     return Chart(
         "quality", "From the noisy input to the denoised image", summary, spec_of(start + dots, 28 * len(order))

@@ -13,6 +13,13 @@ from results.schema import KINDS, STATUSES
 
 PACKAGES_FIRST = ("daebench", "keras", "tensorflow", "torch", "jax", "jaxlib", "numpy", "scikit-image")
 
+COARSE = {
+    "bfloat16": "bfloat16 is mixed precision: products of matrices and convolutions in bfloat16; weights, optimizer, "
+    "batch statistics and loss in float32",
+    "tf32": "tf32 is float32 with the factors of products in TF32; in float32 that is off",
+}
+"""What a reader has to know of precisions that are not those of all numbers."""
+
 
 def axis_values(run: Run, name: str) -> list[Any]:
     """All values of an axis, in a natural order."""
@@ -52,7 +59,9 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
     facts += [("Software", versions) for versions in dict.fromkeys(software) if versions]
     threads, devices = axis_values(run, "threads"), axis_values(run, "device")
     setting = [", ".join(map(str, devices)), f"{'/'.join(map(str, threads))} thread{'s' if threads != [1] else ''}"]
-    facts.append(("Setting", ", ".join([*setting, *map(str, axis_values(run, "precision"))])))
+    precisions = axis_values(run, "precision")
+    facts.append(("Setting", ", ".join([*setting, *map(str, precisions)])))
+    facts += [("Precision", said) for precision, said in COARSE.items() if precision in precisions]
     trials = run.of("trial")
     if trials:
         sizes = [f"{value:,}" for value in axis_values(run, "train")] or ["all"]

@@ -15,8 +15,9 @@ LOSS_NAMES = {"mse": "MSE", "bce": "BCE"}
 WHO = ("backend", "track", "device", "precision", "threads", "defaults")
 CONFIGURATION = ("architecture", "latent", "loss")
 # How a network is trained belongs to its configuration too, not to the condition: a large one may be given fewer
-# epochs and is compared all the same.  Named only where a run has several.
-TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs")
+# epochs and is compared all the same.  So does the precision: no mean is taken over float32 and mixed precision.
+# Named only where a run has several.
+TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs", "precision")
 ASKED = ("cross_noise", "codes", "keep_weights")
 """What was asked of a network after it was trained: no part of any condition."""
 _UNITS = {

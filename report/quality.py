@@ -76,6 +76,8 @@ class Agreement:
     difference: Interval
     largest: float
     count: int
+    one_precision: bool = True
+    """Or else this is one backend in two of them, which are not meant to agree to the last digit."""
 
 
 @dataclass(frozen=True)
@@ -254,16 +256,22 @@ def _seed_noise(groups: Any, differing: Sequence[str]) -> float | None:
 
 def _agreements(trials: Sequence[Record], differing: Sequence[str]) -> tuple[Agreement, ...]:
     table: dict[str, dict[tuple[Any, ...], float]] = defaultdict(dict)
+    kinds: dict[str, tuple[str, str]] = {}
     for record in trials:
         cell = record["cell"]
         point = tuple(sorted((name, str(value)) for name, value in cell.items() if name not in (*WHO, *ASKED)))
-        table[who(cell, differing)][point] = record["metrics"]["psnr"]
+        name = who(cell, differing)
+        table[name][point] = record["metrics"]["psnr"]
+        kinds[name] = cell["precision"], who(cell, [axis for axis in differing if axis != "precision"])
     found = []
     for a, b in combinations(sorted(table, key=backend_key), 2):
+        one_precision = kinds[a][0] == kinds[b][0]
+        if not one_precision and kinds[a][1] != kinds[b][1]:
+            continue  # two backends in two precisions: nobody could tell which of both a difference is of
         common = sorted(table[a].keys() & table[b].keys())
         if common:
             values = [table[a][point] - table[b][point] for point in common]
-            found.append(Agreement(a, b, mean_interval(values), max(values, key=abs), len(values)))
+            found.append(Agreement(a, b, mean_interval(values), max(values, key=abs), len(values), one_precision))
     return tuple(found)
 
 

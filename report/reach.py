@@ -85,6 +85,7 @@ def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = froze
 def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record]]]) -> Race:
     targets = whole_targets([record["curve"] for record in found] for _, found in timed)
     attempts = []
+    named = varying((cell_of(one) for one, _ in timed), ("precision",))
     for one, found in timed:
         curves = [record["curve"] for record in found]
         reaches = tuple(reach(curves, target) for target in targets)
@@ -94,7 +95,7 @@ def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record
             for each in reaches
         )
         own = (found[0]["cell"]["backend"], found[0]["cell"]["track"]) == (one.backend, one.track)
-        network = configuration_label(cell_of(one))
+        network = configuration_label(cell_of(one), named)
         length = max(len(curve) for curve in curves)
         attempts.append(Attempt(one, network, reaches, expected, own, highest(curves) or math.nan, length))
 

@@ -15,6 +15,7 @@ from report.reach import Race, race
 from report.speed import MARGIN, NEVER_STEADY, RATE, Standing, Workload, ratio_of, workloads
 from report.start import Epoch, Meeting, Start, epoch_of, start
 from results.breakeven import breakeven
+from results.coarseness import as_exact, is_reduced
 from results.loading import Run
 
 ADVICE = "Recommendation"
@@ -335,13 +336,14 @@ def _images(found: Quality) -> str:
 
 def agreement_findings(found: Quality) -> list[Finding]:
     """Whether the same trial gives the same PSNR in every backend."""
-    if not found.agreements:
+    every = [one for one in found.agreements if one.one_precision]
+    if not every:
         return []
     # Pairs with a few trials in common say little about a mean; their single trials count all the same.
-    most = max(one.count for one in found.agreements)
-    pairs = [one for one in found.agreements if 2 * one.count >= most]
+    most = max(one.count for one in every)
+    pairs = [one for one in every if 2 * one.count >= most]
     worst = max(pairs, key=lambda one: abs(one.difference.value))
-    single = max(abs(one.largest) for one in found.agreements)
+    single = max(abs(one.largest) for one in every)
     if found.seed_noise is not None:
         noise, source = found.seed_noise, f"{text.fixed(found.seed_noise)} dB standard deviation between seeds"
     else:
@@ -365,6 +367,7 @@ def certificate_findings(proof: Certification) -> list[Finding]:
     if not tried:
         return []
     ratios = [ratio for record in proof.held if (ratio := worst_ratio(record)) is not None]
+    reduced = dict.fromkeys(record["cell"]["precision"] for record in proof.held if is_reduced(record))
     parts = [f"the worst comes to {text.significant(max(ratios), 2)} of its tolerance"] if ratios else []
     departures = proof.departures()
     for departure in departures[:1]:
@@ -376,8 +379,12 @@ def certificate_findings(proof: Certification) -> list[Finding]:
             f"{cell['backend']} {cell['track']} departs on {cell['architecture']} at {departure.quantity}{tensor}"
             f"{times}{more}: shown, not ranked"
         )
+    for precision, names in as_exact(proof.records).items():
+        parts.append(f"{precision} changes nothing in {text.listing(names)}: outputs are as exact as in float32")
     crashed = [record for record in tried if record["status"] not in ("ok", "parity_failed")]
     if crashed:
         parts.append(f"{len(crashed)} could not be computed")
+    if reduced:
+        parts.append(f"those of {text.listing(list(reduced))} judge one batch and three steps of training, no more")
     headline = f"{len(proof.held)} of {text.count(len(tried), 'certificate')} hold"
     return [Finding("Certificates", headline, "; ".join(parts))]

@@ -14,6 +14,7 @@ from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe, vary
 from report.quality import Quality, difference, gap
 from report.speed import RATE
 from report.tradeoff import Point
+from results.coarseness import as_exact, is_reduced
 from results.loading import Run
 from results.schema import Record
 from results.statistics import Interval
@@ -141,7 +142,10 @@ def agreement_table(found: Quality) -> Table:
         for one in found.agreements
     ]
     columns = ["backends", "mean", "largest single", "trials"]
-    return Table("Difference in PSNR between equal trials of two backends", columns, rows, frozenset((1, 2, 3)))
+    caption = "Difference in PSNR between equal trials of two backends"
+    if not all(one.one_precision for one in found.agreements):
+        caption += ", or of one in two precisions"
+    return Table(caption, columns, rows, frozenset((1, 2, 3)))
 
 
 def frontier_table(points: Sequence[Point]) -> Table:
@@ -166,7 +170,9 @@ def certificate_table(proof: Certification) -> Table:
     groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for record in proof.records:
         cell = record["cell"]
-        groups.setdefault((cell["backend"], cell["track"]), {}).setdefault(cell["architecture"], []).append(record)
+        # By themselves, for they prove less than the others.
+        track = f"{cell['track']}, {cell['precision']}" if is_reduced(record) else cell["track"]
+        groups.setdefault((cell["backend"], track), {}).setdefault(cell["architecture"], []).append(record)
     rows = []
     for (backend, track), by_name in sorted(groups.items(), key=lambda item: (backend_key(item[0][0]), item[0][1])):
         row = [Cell(backend, track, kind="name")]
@@ -184,7 +190,7 @@ def _certificate_cell(records: Sequence[Record]) -> Cell:
     worst = f"worst {text.significant(max(ratios), 2)}×" if ratios else ""
     others = sorted({record["status"].replace("_", " ") for record in records} - {"ok"})
     mark = "✓" if len(held) == len(records) else "✗"
-    note = ", ".join(filter(None, [worst, *others]))
+    note = ", ".join(filter(None, [worst, *others, *(["as exact as float32"] if as_exact(records) else [])]))
     return Cell(f"{mark} {len(held)} of {len(records)}", note, "good" if mark == "✓" else "bad")
 
 

@@ -44,7 +44,7 @@ class Fake(Adapter):
     devices: ClassVar[tuple[Device, ...]] = ("cpu",)
 
     def configure(self, setting: Setting) -> None:
-        self.dtype = np.dtype(setting.precision)
+        self.dtype = np.dtype(setting.dtype)
         print("frameworks like to talk on stdout")
 
     def availability(self, device: Device) -> str | None:

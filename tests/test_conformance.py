@@ -15,7 +15,7 @@ from example_backend import FILE, NumPy
 
 from bench import conduct
 from bench.cells import CertificateCell
-from bench.conformance import BackendConformance, announcement, certificate_cells
+from bench.conformance import EXACT, BackendConformance, announcement, certificate_cells
 from implementations.adapter import EXTRA_BACKENDS, Adapter, Setting, adapter_class, backends
 from implementations.torch_adapter import Torch
 from implementations.training import LOSSES, OPTIMIZERS
@@ -34,7 +34,8 @@ class TestTheExample(BackendConformance):
 
 def test_every_loss_and_optimizer_is_met_on_every_track_and_in_both_precisions() -> None:
     for kind, number in ((NumPy, 6), (Torch, 36)):  # Torch: two tracks, three devices
-        cells = certificate_cells(kind, ("dense", "conv"))
+        every = certificate_cells(kind, ("dense", "conv"))
+        cells = [cell for cell in every if cell.precision in EXACT]  # the others: tests/test_precision.py
         assert len(cells) == len(set(cells)) == number
         for device, track in itertools.product(kind.devices, kind.tracks):
             here = [cell for cell in cells if (cell.device, cell.track) == (device, track)]

@@ -11,6 +11,7 @@ from bench import cli, machine
 from bench.cells import CertificateCell
 from bench.certifying import run_certificates
 from implementations.adapter import TRACKS, adapter_class, backends
+from results.coarseness import as_exact
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,6 +39,22 @@ def test_every_backend_computes_the_specification_on_the_gpu(backend: str) -> No
         f"{r['cell']['track']} {r['cell']['architecture']}: {r['reason']}" for r in records if r["status"] != "ok"
     ]
     assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("backend", ON_GPU)
+@pytest.mark.parametrize("precision", ["bfloat16", "tf32"])
+def test_coarser_products_are_certified_on_the_gpu_and_are_coarser(backend: str, precision: str) -> None:
+    cells = [
+        CertificateCell(backend=backend, track=track, device="cuda", architecture=architecture, precision=precision)
+        for track in TRACKS
+        for architecture in ("dense", "conv")
+    ]
+    records = run_certificates(cells, use_cache=False)
+    unsupported = {record["reason"] for record in records if record["status"] == "unsupported"}
+    if len(unsupported) == 1 and all(record["status"] == "unsupported" for record in records):
+        pytest.skip(unsupported.pop())
+    assert not [f"{r['cell']['track']} {r['cell']['architecture']}: {r['reason']}" for r in records if r["reason"]]
+    assert as_exact(records) == {}
 
 
 def test_a_run_on_the_gpu_is_timed_and_its_memory_counted(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class NumPy(Adapter):
         return f"it has no {', '.join(sorted(others))}" if others else None
 
     def configure(self, setting):
-        self.dtype = np.dtype(setting.precision)
+        self.dtype = np.dtype(setting.dtype)
 
     def availability(self, device):
         return None
