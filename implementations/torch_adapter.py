@@ -38,7 +38,12 @@ class Torch(Adapter):
     name = "torch"
     packages = ("torch",)
     library = "torch"
-    sources = ("implementations.torch_network", "implementations.torch_names", "implementations.torch_device")
+    sources = (
+        "implementations.torch_network",
+        "implementations.torch_tuned",
+        "implementations.torch_names",
+        "implementations.torch_device",
+    )
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda", "mps")
     offers_native = True
 
@@ -67,7 +72,9 @@ class Torch(Adapter):
         torch_device.flush_subnormals(track == "tuned")
         self.training, self.track = training, track
         self.architecture = architecture
-        self.net: Network = Network(architecture, training.native).to(self.device, self.dtype)
+        # What people port is timed natively: their layers, their padding.
+        own = track == "tuned" and self.setting.device == "cpu" and not training.native
+        self.net: Network = Network(architecture, training.native, own).to(self.device, self.dtype)
         self.channels_last = track == "tuned" and architecture.is_convolutional
         if self.channels_last:
             self.net = self.net.to(memory_format=torch.channels_last)
