@@ -35,6 +35,14 @@ from implementations.architecture import (
 from implementations.native import named
 from implementations.parameters import Array, Weights
 from implementations.torch_names import torch_axes, torch_names
+from implementations.torch_tuned import (
+    OneFilterConv2d,
+    OneFilterConvTranspose2d,
+    TurnedConv2d,
+    TurnedConvTranspose2d,
+    turned,
+    turns,
+)
 from implementations.training import SGD, Adadelta, Adam, Loss, Optimizer, Training
 
 
@@ -125,6 +133,13 @@ class UnflattenChannelsLast(nn.Module):
         return x.unflatten(1, self.shape).permute(0, 3, 1, 2)
 
 
+class Turned(nn.Module):
+    """Images by 180 degrees."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return turned(x)
+
+
 class Crop(nn.Module):
     """The top left pixels."""
 
@@ -201,19 +216,46 @@ def _modules(node: Node, native: bool) -> list[nn.Module]:
     return [first, nn.ReLU()] if layer.activation == "relu" else [first]
 
 
-class Network(nn.Module):
-    """(n, c, h, w) -> logits (n, c, h, w); images where the network subtracts from its input."""
+def _tuned_modules(node: Node, turn: bool) -> list[nn.Module] | None:
+    """Those of :mod:`implementations.torch_tuned` that a layer gains by, or None; ``turn``: it sees turned images."""
+    layer, channels = node.layer, node.input_shape[-1]
+    match layer:
+        case Conv2D(filters=1, kernel=k, stride=1, padding=padding):
+            first: nn.Module = OneFilterConv2d(channels, k, padding == "same", turn)
+        case Conv2DTranspose(filters=1, kernel=k, stride=1, padding=padding):
+            first = OneFilterConvTranspose2d(channels, k, padding == "same", turn)
+        case Conv2D(filters=filters, kernel=k, stride=s, padding="same") if turn:
+            first = TurnedConv2d(channels, filters, k, s)
+        case Conv2DTranspose(filters=filters, kernel=k, stride=s, padding="same") if turn:
+            first = TurnedConvTranspose2d(channels, filters, k, s)
+        case Flatten() if turn:
+            return [Turned(), FlattenChannelsLast()]
+        case Reshape(shape=shape) if turn:
+            before = [Turned()] if len(node.input_shape) == 3 else []
+            return [*before, *_modules(node, False), *([Turned()] if len(shape) == 3 else [])]
+        case Crop2D(height=height, width=width) if turn:
+            return [Turned(), Crop(height, width), Turned()]
+        case _:
+            return None
+    return [first, nn.ReLU()] if layer.activation == "relu" else [first]
 
-    def __init__(self, architecture: Architecture, native: bool = False) -> None:
+
+class Network(nn.Module):
+    """(n, c, h, w) -> logits (n, c, h, w); images where the network subtracts from its input.
+
+    ``tuned``: by the layers of :mod:`implementations.torch_tuned`, which computes the same faster on a CPU."""
+
+    def __init__(self, architecture: Architecture, native: bool = False, tuned: bool = False) -> None:
         super().__init__()
         self.subtracts = architecture.is_linear
+        self.turns = tuned and turns(architecture)
         self.encoder = nn.Sequential()
         self.decoder = nn.Sequential()
         # canonical name -> (module, attribute, axes that turn the canonical layout into torch's).  By attribute
         # and not by tensor: ``.to(dtype)`` replaces buffers.
         self.places: dict[str, tuple[nn.Module, str, tuple[int, ...] | None]] = {}
         for node in architecture.nodes():
-            modules = _modules(node, native)
+            modules = (_tuned_modules(node, self.turns) if tuned else None) or _modules(node, native)
             part = self.encoder if node.name.startswith("encoder") else self.decoder
             part.extend(modules)
             for canonical, attribute in torch_names(node.layer).items():
@@ -222,29 +264,38 @@ class Network(nn.Module):
                     self.places[f"{node.name}.{canonical}"] = (modules[0], attribute, axes)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.decoder(self.encoder(x))
+        y: Tensor = self.decoder(self.encoder(self._turned(x)))
+        y = self._turned(y)
         return x - y if self.subtracts else y
+
+    def _turned(self, x: Tensor) -> Tensor:
+        return turned(x) if self.turns else x
+
+    def _in_place(self, array: Array) -> Array:
+        """Canonical kernels -> those for turned images, and back; all else as it is."""
+        return array[::-1, ::-1] if self.turns and array.ndim == 4 else array
 
     def encode(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, latent), channels-last."""
-        code: Tensor = self.encoder(x)
+        code: Tensor = self._turned(self.encoder(self._turned(x)))
         return FlattenChannelsLast()(code).contiguous()
 
     def load(self, weights: Weights) -> None:
         with torch.no_grad():
             for name, (module, attribute, axes) in self.places.items():
-                value = weights[name] if axes is None else weights[name].transpose(axes)
+                value = self._in_place(weights[name])
+                value = value if axes is None else value.transpose(axes)
                 getattr(module, attribute).copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
     def canonical(self) -> Weights:
         return {
-            name: _canonical(getattr(module, attribute), axes)
+            name: self._in_place(_canonical(getattr(module, attribute), axes)).copy()
             for name, (module, attribute, axes) in self.places.items()
         }
 
     def canonical_gradients(self) -> Weights:
         return {
-            name: _canonical(getattr(module, attribute).grad, axes)
+            name: self._in_place(_canonical(getattr(module, attribute).grad, axes)).copy()
             for name, (module, attribute, axes) in self.places.items()
             if not attribute.startswith("running")
         }
