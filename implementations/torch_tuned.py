@@ -150,9 +150,10 @@ class _ToOne(torch.autograd.Function):
         for a in range(k):
             for b in range(k):
                 moved[a, b] = padded[:, k - 1 - a : k - 1 - a + h, k - 1 - b : k - 1 - b + w]
-        planes = moved.view(k * k, -1)
+        # In mixed precision what came in is shorter than the weights and what went out; products are of one type.
+        planes = moved.view(k * k, -1).to(pixels.dtype)
         by_x = None
         if ctx.needs_input_grad[0]:
-            by_x = torch.mm(planes.t(), taps).view(n, h, w, channels).permute(0, 3, 1, 2)
-        by_weight = torch.mm(planes, pixels).view(k, k, channels).permute(2, 0, 1)[None]
+            by_x = torch.mm(planes.t(), taps.to(pixels.dtype)).view(n, h, w, channels).permute(0, 3, 1, 2)
+        by_weight = torch.mm(planes, pixels).to(taps.dtype).view(k, k, channels).permute(2, 0, 1)[None]
         return by_x, by_weight, gradient.sum().view(1), None
