@@ -17,12 +17,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from implementations import adapter, native, parameters
+from implementations import native, parameters
 from implementations.architecture import BatchNorm, Conv2DTranspose, LeakyReLU
 from implementations.training import SGD, Adam, Training, canonical_optimizer, native_training
 
 Arrays = dict[str, NDArray[np.float32]]
-JAX = {adapter.EXTRA_BACKENDS: "jax=implementations.jax_adapter:Jax"}
 # JAX compiles for a minute what the others run in seconds.
 BACKENDS = [
     "torch",
@@ -48,7 +47,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
         paths = os.pathsep.join([str(here.parent), str(here)])
         ran = subprocess.run(
             [sys.executable, str(here / "native_facts.py"), backend, str(folder)],
-            env={**os.environ, **JAX, "PYTHONPATH": paths},
+            env={**os.environ, "PYTHONPATH": paths},
             capture_output=True,
             text=True,
         )
