@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from report import text
@@ -53,6 +53,21 @@ class Table:
     numeric: frozenset[int] = frozenset()
     kinds: list[str] = field(default_factory=list)
     """A CSS class by row, if any."""
+
+
+def without_empty(table: Table, optional: Collection[str]) -> Table:
+    """``table`` less those of the ``optional`` columns that say nothing in any row."""
+    kept = [
+        index
+        for index, title in enumerate(table.columns)
+        if title not in optional or any(row[index].text != "–" for row in table.rows)
+    ]
+    return replace(
+        table,
+        columns=[table.columns[index] for index in kept],
+        rows=[[row[index] for index in kept] for row in table.rows],
+        numeric=frozenset(place for place, index in enumerate(kept) if index in table.numeric),
+    )
 
 
 def printable(value: object) -> str:

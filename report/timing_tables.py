@@ -10,7 +10,7 @@ from report import text
 from report.reach import Attempt, Race
 from report.speed import MARGIN, RATE, Contestant, Standing, Workload
 from report.start import Epoch, Meeting, Start
-from report.tables import Cell, Table, printable, split
+from report.tables import Cell, Table, printable, split, without_empty
 from results import roofline
 from results.breakeven import COLD_COSTS
 from results.loading import Run
@@ -59,7 +59,10 @@ def speed_table(load: Workload, about: dict[str, Any]) -> Table:
         blank = [Cell("–") for _ in titles[2:]]
         rows.append([Cell("–", kind="rank"), Cell(cell["backend"], reason, kind="name"), *blank])
         kinds.append("unranked")
-    return Table(load.setting, titles, rows, frozenset(range(2, len(titles))), kinds)
+    table = Table(load.setting, titles, rows, frozenset(range(2, len(titles))), kinds)
+    return without_empty(
+        table, ("inference, images/s", "inference, of peak", "latency, ms")
+    )  # a sweep may leave them out
 
 
 def cold_table(load: Workload) -> Table:
@@ -78,7 +81,8 @@ def cold_table(load: Workload) -> Table:
             ]
         )
     titles = ["import", "build", "staging", "first step", "together", "peak process memory", "peak on device"]
-    return Table(load.setting, ["backend, track", *titles], rows, frozenset(range(1, 8)))
+    table = Table(load.setting, ["backend, track", *titles], rows, frozenset(range(1, 8)))
+    return without_empty(table, ("peak on device",))
 
 
 def peaks_table(run: Run) -> Table:

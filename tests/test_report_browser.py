@@ -102,3 +102,32 @@ def test_cells_can_be_filtered(browser: Any, page_file: Path) -> None:
     assert page.locator("details.filtered tbody tr:visible").count() == 1
     page.locator("input.filter").fill("")
     assert page.locator("details.filtered tbody tr:visible").count() == every
+
+
+def test_all_text_can_be_told_from_what_is_behind_it(browser: Any, page_file: Path) -> None:
+    page = Visit(browser, page_file, DESKTOP).page
+    page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+    pale = page.evaluate(
+        """() => {
+             const numbers = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+             const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+               .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+               .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+             const behind = e => {
+               for (; e; e = e.parentElement) {
+                 const found = numbers(getComputedStyle(e).backgroundColor);
+                 if (found.length === 3 || found[3] > .9) return found;
+               }
+               return [255, 255, 255];
+             };
+             return [...document.querySelectorAll('body *')]
+               .filter(e => !e.closest('svg, script, style') && e.getClientRects().length)
+               .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
+               .filter(e => {
+                 const [a, b] = [numbers(getComputedStyle(e).color), behind(e)].map(light).sort((x, y) => y - x);
+                 return (a + .05) / (b + .05) < 3;
+               })
+               .map(e => e.tagName + '.' + e.className + ': ' + e.textContent.trim().slice(0, 40));
+           }"""
+    )
+    assert pale == [], "a contrast of 3 to 1 is the least that WCAG 2 asks of large text"

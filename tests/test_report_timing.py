@@ -126,6 +126,21 @@ def test_imports_side_by_side_are_said_to_be(run: Run, folder: Path, tmp_path: P
     assert said in render(make_page(changed(folder, tmp_path / "run", together)))
 
 
+def test_columns_of_what_nobody_measured_are_left_out(run: Run, folder: Path, tmp_path: Path) -> None:
+    def without_inference(record: dict[str, Any]) -> dict[str, Any]:
+        metrics = record.get("metrics", {})
+        record["metrics"] = {name: value for name, value in metrics.items() if not name.startswith("inference_s")}
+        return record
+
+    whole = make_page(run).speed[0][2].columns
+    spared = make_page(changed(folder, tmp_path / "run", without_inference)).speed[0][2]
+    assert [name for name in whole if name not in spared.columns] == [
+        name for name in whole if name.startswith("inference")
+    ]
+    assert {len(row) for row in spared.rows} == {len(spared.columns)}
+    assert spared.numeric == frozenset(range(2, len(spared.columns)))
+
+
 def test_disturbed_blocks_are_counted(run: Run) -> None:
     table = make_page(run).details[0]
     assert set(column(table, "blocks disturbed")) == {
