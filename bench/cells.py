@@ -106,6 +106,10 @@ class Cell(Point):
     learning_rate: float | None = None
     batch_size: int = 128
 
+    def build_key(self) -> tuple[str, str, Track]:
+        """Equal for cells of a backend and setting for which a worker makes the network only once."""
+        return self.make_architecture().digest(), self.make_training().digest(), self.track
+
     @property
     def setting(self) -> Setting:
         return Setting(self.device, self.precision, self.threads)

@@ -114,7 +114,7 @@ class Lanes:
         self._changed = threading.Condition()
         self._owners: dict[tuple[str, Setting], set[int]] = {}
         self._spent: dict[tuple[str, Setting], list[float]] = {}
-        self._near: dict[int, Hashable] = {}
+        self._near: dict[int, tuple[Hashable, Hashable]] = {}
         """By lane, of the job that it does or has done last."""
         self._refused: dict[tuple[str, Setting], list[WorkerFailure]] = {}
         self._workers: set[Worker] = set()
@@ -208,7 +208,7 @@ class Lanes:
                 chosen = self._choose(lane)
                 if chosen is not None:
                     self._pending.remove(chosen)
-                    self._near[lane] = chosen.near
+                    self._near[lane] = chosen.queue, chosen.near
                     self._owners.setdefault(chosen.queue, set()).add(lane)
                     return chosen
                 if not any(self._in_time(job) for job in self._pending):
@@ -233,8 +233,8 @@ class Lanes:
     def _nearest(self, lane: int, jobs: Sequence[Job]) -> Job:
         """The first that goes on with what this lane has begun, else the first that no other lane has begun."""
         taken = {near for other, near in self._near.items() if other != lane}
-        own = (job for job in jobs if job.near == self._near.get(lane))
-        return next(own, next((job for job in jobs if job.near not in taken), jobs[0]))
+        own = (job for job in jobs if (job.queue, job.near) == self._near.get(lane))
+        return next(own, next((job for job in jobs if (job.queue, job.near) not in taken), jobs[0]))
 
     def _mean(self, key: tuple[str, Setting]) -> float:
         spent = self._spent.get(key)

@@ -189,7 +189,9 @@ class _Run:
             # Equal builds behind each other, for compiled ones cost seconds; and equal data, for noise is kept.
             trials = sorted(trials, key=_build_order)
         jobs = [
-            Job(cell, "trial", self._trial_timeout(cell), str(self.folder), near=_build(cell) if unlimited else None)
+            Job(
+                cell, "trial", self._trial_timeout(cell), str(self.folder), near=cell.build_key() if unlimited else None
+            )
             for cell in trials
         ]
         threads = max((cell.threads for cell in trials), default=1)
@@ -427,15 +429,10 @@ class _Run:
         return Progress(phases, enabled=self.options.progress)
 
 
-def _build(cell: TrialCell) -> tuple[Any, ...]:
-    """Equal for cells of one backend that a worker need build a network only once for."""
-    network = (cell.architecture, cell.latent or 0, cell.height, cell.channels)
-    return (*network, cell.loss, cell.optimizer, cell.defaults, cell.batch_size, cell.learning_rate or 0.0)
-
-
 def _build_order(cell: TrialCell) -> tuple[Any, ...]:
+    build = (cell.architecture, cell.latent or 0, cell.height, cell.channels, cell.loss, cell.optimizer, cell.defaults)
     data = (cell.dataset, cell.train or 0, cell.corruption, cell.clip, cell.seed, cell.repeats)
-    return (cell.backend, str(cell.setting), _build(cell), data)
+    return (cell.backend, str(cell.setting), build, cell.batch_size, cell.learning_rate or 0.0, data)
 
 
 def _move_aside(folder: Path) -> Path | None:

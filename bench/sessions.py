@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import TimingCell
+from bench.lanes import core_pools
 from bench.plan import Session
-from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure, distinct_cores
+from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
 from bench.records import Ended, now
 from bench.summary import classified, energy_state, steady_states, summarise, warnings
 from bench.timing import BlockKind, staged_samples
@@ -106,7 +107,7 @@ class SessionRun:
         shift = number % len(self.contestants)
         order = self.contestants[shift:] + self.contestants[:shift]
         starting = [contestant for contestant in order if self._running(contestant)]
-        pools = self._import_pools()
+        pools = core_pools(None, len(self.cpus)) if self.session.imports_together else [self.cpus]
         if len(pools) > 1:
             starting.sort()  # alike ones together: they take equally long
         for begin in range(0, len(starting), len(pools)):
@@ -126,15 +127,6 @@ class SessionRun:
     def _running(self, contestant: Contestant) -> list[TimingCell]:
         """The cells of a contestant that have not failed."""
         return [c for c in self.courses if (c.backend, c.track) == contestant and self.courses[c].status == "ok"]
-
-    def _import_pools(self) -> list[Sequence[int]]:
-        """The cores on which processes import: those they are measured on, and further sets of as many if they may
-        import together."""
-        if not (self.session.imports_together and self.cpus):
-            return [self.cpus]
-        others = [core for core in distinct_cores() if core not in self.cpus]
-        width = len(self.cpus)
-        return [self.cpus, *(others[i : i + width] for i in range(0, len(others) - width + 1, width))]
 
     def _start(self, contestants: Sequence[Contestant], number: int, pools: Sequence[Sequence[int]]) -> None:
         """Start the processes of ``contestants`` at the same time, each on one of ``pools``; then all are moved to the

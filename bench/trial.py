@@ -103,8 +103,7 @@ class TrialBench:
         clean, noisy = self._data(cell)
         # Every copy of an image has the same target.
         targets = _repeated(clean.train, cell.repeats)
-        build_key = (architecture.digest(), training.digest(), cell.track)
-        if build_key != self._built:
+        if cell.build_key() != self._built:
             self._built = None  # should build fail, nothing is built
             with parts("build_seconds"):
                 self.adapter.build(architecture, training, cell.track)
@@ -114,7 +113,7 @@ class TrialBench:
                 # length compiles all that is needed: some backends compile whole epochs.
                 self.adapter.train_epoch(np.arange(len(noisy.train), dtype=np.int64))
                 self.adapter.synchronize()
-            self._built = build_key
+            self._built = cell.build_key()
         with parts("weights_seconds"):
             weights = self._initial_weights(cell, training)
             self.adapter.load_weights(weights)

@@ -46,9 +46,7 @@ class KerasTorch(KerasAdapter):
         return torch_device.versions(self.setting)
 
     def build(self, architecture: Architecture, training: Training, track: Track) -> None:
-        torch_device.flush_subnormals(track == "tuned")
-        if track == "tuned" and self.setting.device == "cpu":
-            torch_device.keep_freed_memory()
+        torch_device.set_up(self.setting, track)
         super().build(architecture, training, track)
 
     def build_tuned(self, architecture: Architecture) -> None:

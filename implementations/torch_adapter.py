@@ -71,9 +71,7 @@ class Torch(Adapter):
         from implementations.torch_network import Network, make_loss
 
         architecture.check_loss(training.loss)
-        torch_device.flush_subnormals(track == "tuned")
-        if track == "tuned" and self.setting.device == "cpu":
-            torch_device.keep_freed_memory()
+        torch_device.set_up(self.setting, track)
         self.training, self.track = training, track
         self.architecture = architecture
         # What people port is timed natively: their layers, their padding.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from implementations.adapter import Device, Setting
+from implementations.adapter import Device, Setting, Track
 
 _LARGEST_KEPT = (32 << 20) - (64 << 10)
 """Bytes: glibc's largest threshold, less what stands before a block."""
@@ -18,6 +18,13 @@ def configure(setting: Setting) -> None:
     # Else TF32 would be another arithmetic than the one that is certified; cuDNN has it on by itself.
     torch.backends.cuda.matmul.allow_tf32 = setting.precision == "tf32"
     torch.backends.cudnn.allow_tf32 = setting.precision == "tf32"
+
+
+def set_up(setting: Setting, track: Track) -> None:
+    """What the process computes with on this track, beyond :func:`configure`."""
+    flush_subnormals(track == "tuned")
+    if track == "tuned" and setting.device == "cpu":
+        keep_freed_memory()
 
 
 def flush_subnormals(flush: bool) -> None:

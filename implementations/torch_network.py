@@ -289,22 +289,21 @@ class Network(nn.Module):
 
     def canonical(self) -> Weights:
         return {
-            name: self._in_place(_canonical(getattr(module, attribute), axes)).copy()
+            name: self._canonical(getattr(module, attribute), axes)
             for name, (module, attribute, axes) in self.places.items()
         }
 
     def canonical_gradients(self) -> Weights:
         return {
-            name: self._in_place(_canonical(getattr(module, attribute).grad, axes)).copy()
+            name: self._canonical(getattr(module, attribute).grad, axes)
             for name, (module, attribute, axes) in self.places.items()
             if not attribute.startswith("running")
         }
 
-
-def _canonical(tensor: Tensor, axes: tuple[int, ...] | None) -> Array:
-    array = tensor.detach().cpu().numpy()
-    # A copy: optimizers update in place.
-    return np.array(array if axes is None else array.transpose(np.argsort(axes)), order="C")
+    def _canonical(self, tensor: Tensor, axes: tuple[int, ...] | None) -> Array:
+        array = tensor.detach().cpu().numpy()
+        # A copy: optimizers update in place.
+        return np.array(self._in_place(array if axes is None else array.transpose(np.argsort(axes))), order="C")
 
 
 def make_loss(loss: Loss, *, linear: bool = False, native: bool = False) -> Callable[[Tensor, Tensor], Tensor]:

@@ -60,9 +60,8 @@ def speed_table(load: Workload, about: dict[str, Any]) -> Table:
         rows.append([Cell("–", kind="rank"), Cell(cell["backend"], reason, kind="name"), *blank])
         kinds.append("unranked")
     table = Table(load.setting, titles, rows, frozenset(range(2, len(titles))), kinds)
-    return without_empty(
-        table, ("inference, images/s", "inference, of peak", "latency, ms")
-    )  # a sweep may leave them out
+    # A sweep may leave these out.
+    return without_empty(table, ("inference, images/s", "inference, of peak", "latency, ms"))
 
 
 def cold_table(load: Workload) -> Table:

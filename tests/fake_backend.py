@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,18 @@ def environment() -> dict[str, str]:
     names = ("Fake", "Other", "Half", "Wrong", "Absent", "Unavailable", "Fragile", "Unloadable")
     announced = ";".join(f"{name.lower()}=fake_backend:{name}" for name in names)
     return {EXTRA_BACKENDS: announced, "PYTHONPATH": str(Path(__file__).parent)}
+
+
+def announce_for_sessions(monkeypatch: Any) -> None:
+    """Announce these backends to a test, and let timing sessions be as small as NumPy in float64 needs them: it is two
+    orders slower than what the sizes of epochs are made for."""
+    from bench import sessions, timing
+
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(timing, "WORK_PER_SECOND", {"cpu": 1e8})
+    monkeypatch.setattr(timing, "MINIMUM_BATCHES", 2)
+    monkeypatch.setattr(sessions, "WATCH_SECONDS", 0.02)
 
 
 class Fake(Adapter):

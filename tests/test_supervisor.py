@@ -10,7 +10,6 @@ from typing import Any
 import fake_backend
 import pytest
 
-from bench import sessions, timing
 from bench.cells import TimingCell
 from bench.plan import Session
 from bench.process import Worker, distinct_cores
@@ -22,11 +21,7 @@ SHARE = 0.01
 
 @pytest.fixture(autouse=True)
 def _announced(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in fake_backend.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(timing, "WORK_PER_SECOND", {"cpu": 1e8})
-    monkeypatch.setattr(timing, "MINIMUM_BATCHES", 2)
-    monkeypatch.setattr(sessions, "WATCH_SECONDS", 0.02)
+    fake_backend.announce_for_sessions(monkeypatch)
 
 
 def processor_seconds() -> float:

@@ -27,12 +27,7 @@ from results.schema import validate
 
 @pytest.fixture(autouse=True)
 def _announced(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in fake_backend.environment().items():
-        monkeypatch.setenv(name, value)
-    # NumPy in float64 is two orders slower than what the sizes of epochs are made for.
-    monkeypatch.setattr(timing, "WORK_PER_SECOND", {"cpu": 1e8})
-    monkeypatch.setattr(timing, "MINIMUM_BATCHES", 2)
-    monkeypatch.setattr(sessions, "WATCH_SECONDS", 0.02)
+    fake_backend.announce_for_sessions(monkeypatch)
 
 
 def cell(backend: str = "fake", **axes: Any) -> TimingCell:
@@ -157,7 +152,7 @@ def test_blocks_go_round_in_abba_order_and_rounds_rotate(tmp_path: Path, monkeyp
 def test_processes_may_import_side_by_side_and_are_measured_on_the_same_core(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "distinct_cores", lambda: distinct_cores()[:2])
+    monkeypatch.setattr(sessions, "core_pools", lambda jobs, threads: [[core] for core in distinct_cores()[:2]])
     alone = cell("fake")
     together = [cell("fake"), cell("other"), cell("unavailable"), cell("fake", track="idiomatic")]
     asked: list[tuple[str, set[int]]] = []
