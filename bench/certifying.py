@@ -89,12 +89,16 @@ def run_certificates(
     broken = _references(missing, limit, pools, logs, deadline, cut)
     for cell in [cell for cell in missing if cell in broken]:
         keep(broken[cell])
-    # Every process audits each track once: those of one track are best left to one lane, and the idiomatic ones, whose
-    # calls cost most, come first, so that what is left at the end is short.
-    ordered = sorted((cell for cell in missing if cell not in broken), key=lambda cell: TRACKS.index(cell.track))
-    ready = [Job(cell, "certify", limit, near=cell.track) for cell in ordered]
+    ordered = sorted((cell for cell in missing if cell not in broken), key=_order)
+    ready = [Job(cell, "certify", limit, near=cell.build_key()) for cell in ordered]
     Lanes(ready, pools=pools, logs=logs, deadline=deadline, cut=cut, waiting=waiting).run(keep)
     return [records[cell] for cell in dict.fromkeys(cells) if cell in records]
+
+
+def _order(cell: CertificateCell) -> tuple[int, int]:
+    """The idiomatic track first, whose calls cost most, so that what is left at the end is short; and small networks
+    first, for every process audits each track once, with the first network that it meets."""
+    return TRACKS.index(cell.track), cell.make_architecture().forward_flops()
 
 
 def _audit_failed(ended: Ended) -> bool:

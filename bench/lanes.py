@@ -7,6 +7,7 @@ out with a second worker where enough is left to pay for it.  All results come o
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
 import time
@@ -37,7 +38,8 @@ class Job:
     backend: str = ""
     """Another one than the cell's: references and yardsticks need none."""
     near: Hashable = None
-    """Jobs of a queue with the same one have much in common: as far as there are enough others, one lane does them."""
+    """Jobs of a queue with the same one have much in common, like the network: as far as there are enough others, one
+    worker does them, those of later lanes included."""
 
     @property
     def queue(self) -> tuple[str, Setting]:
@@ -118,6 +120,7 @@ class Lanes:
         """By lane, of the job that it does or has done last."""
         self._refused: dict[tuple[str, Setting], list[WorkerFailure]] = {}
         self._workers: set[Worker] = set()
+        self._own = [self._taken(lane) for lane in range(min(len(pools), len(jobs)))]
         self._stopping = False
         self._results: queue.SimpleQueue[Ended | Notice | BaseException | None] = queue.SimpleQueue()
 
@@ -129,7 +132,7 @@ class Lanes:
         """
         threads = [
             threading.Thread(target=self._lane, args=(index,), name=f"lane {index}", daemon=True)
-            for index in range(min(len(self._pools), len(self._pending)))
+            for index in range(len(self._own))
         ]
         for thread in threads:
             thread.start()
@@ -161,7 +164,7 @@ class Lanes:
             worker.stop()
 
     def _lane(self, index: int) -> None:
-        own = self._taken(index)
+        own = self._own[index]
         try:
             while (job := self._take(index)) is not None:
                 with contextlib.suppress(WorkerStopped):
@@ -169,8 +172,10 @@ class Lanes:
                 with self._changed:
                     wanted = {pending.queue for pending in self._pending}
                     self._changed.notify_all()
-                for key in [key for key, worker in own.items() if key not in wanted or not worker.alive]:
-                    self._let_go(key, own.pop(key), index)
+                    done = [key for key, worker in own.items() if key not in wanted or not worker.alive]
+                    leaving = [(key, own.pop(key)) for key in done]
+                for key, worker in leaving:
+                    self._let_go(key, worker, index)
         except BaseException as error:
             self._results.put(error)
         finally:
@@ -231,10 +236,19 @@ class Lanes:
         return best[1] if best else None
 
     def _nearest(self, lane: int, jobs: Sequence[Job]) -> Job:
-        """The first that goes on with what this lane has begun, else the first that no other lane has begun."""
+        """The first that goes on with what this lane does or has met, else the first that no other lane has met."""
+        met = {index: {(key, near) for key in own for near in own[key].met} for index, own in enumerate(self._own)}
+        mine = [job for job in jobs if (job.queue, job.near) in met[lane]]
         taken = {near for other, near in self._near.items() if other != lane}
-        own = (job for job in jobs if (job.queue, job.near) == self._near.get(lane))
-        return next(own, next((job for job in jobs if (job.queue, job.near) not in taken), jobs[0]))
+        taken |= {near for other, nears in met.items() if other != lane for near in nears}
+        return next(
+            itertools.chain(
+                (job for job in mine if (job.queue, job.near) == self._near.get(lane)),
+                mine,
+                (job for job in jobs if (job.queue, job.near) not in taken),
+                jobs,
+            )
+        )
 
     def _mean(self, key: tuple[str, Setting]) -> float:
         spent = self._spent.get(key)
@@ -248,10 +262,14 @@ class Lanes:
         try:
             worker = own.get(job.queue)
             if worker is None:
-                worker = own[job.queue] = self._start(job.queue, cpus)
+                worker = self._start(job.queue, cpus)
+                with self._changed:
+                    own[job.queue] = worker
                 start = time.monotonic()
             cut = self._cut is not None and start + job.timeout > self._cut
             timeout = max(self._cut - start, 0.1) if cut and self._cut is not None else job.timeout
+            with self._changed:
+                worker.met.add(job.near)
             try:
                 payload = {"folder": job.folder} if job.folder else {}
                 facts = dict(

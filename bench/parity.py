@@ -185,7 +185,7 @@ def certify(adapter: Adapter, cell: CertificateCell, audits: dict[Track, Audit] 
     if audits is not None:
         found = audits.get(cell.track)
         if found is None:
-            found = audits[cell.track] = audit(adapter, noisy, cell.batch_size)
+            found = audits[cell.track] = audit(adapter, noisy, cell.batch_size, device=cell.device)
         checks.append(Check(SYNCHRONISATION, found.severity, 1.0))
         metrics |= found.figures
         # Numbers that are read too early are wrong for that reason.

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -90,6 +90,8 @@ class Worker:
     ) -> None:
         self.backend = backend
         self.setting = setting
+        self.met: set[Hashable] = set()
+        """What the jobs that it has done had in common: it may still hold that."""
         logs.mkdir(parents=True, exist_ok=True)
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
         slug = re.sub(r"[^A-Za-z0-9]+", "-", backend).strip("-")

@@ -21,6 +21,7 @@ from bench import afterwards, corruption, datasets, quality, transfer, whole
 from bench.cells import Noised, TrialCell
 from bench.kept import save_strip
 from bench.lru import Lru
+from bench.networks import Networks
 from bench.parts import Parts
 from implementations import counter, parameters
 from implementations.adapter import Adapter, source_digest
@@ -80,15 +81,18 @@ class Noisy:
 
 
 class TrialBench:
-    """Runs trials with one configured adapter.  What trials have in common (data, noise, built model) is kept."""
+    """Runs trials with one configured adapter, or with the networks that it has built so far.  What trials have in
+    common (data, noise, built networks) is kept."""
 
-    def __init__(self, adapter: Adapter) -> None:
-        self.adapter = adapter
+    def __init__(self, given: Adapter | Networks) -> None:
+        self.networks = given if isinstance(given, Networks) else Networks(given)
+        self.adapter = self.networks.adapter
+        """That of the last trial."""
         self._clean: Lru[Clean] = Lru(DATA_KEPT, _bytes, KEPT_BYTES)
         self._noisy: Lru[Noisy] = Lru(DATA_KEPT, _bytes, KEPT_BYTES)
         self._parts = Parts()
         self._shared = afterwards.Shared()
-        self._built: Hashable = None
+        self._staged = False
 
     def run(self, cell: TrialCell, folder: Path, tell: Tell | None = None) -> dict[str, Any]:
         """Train and score ``cell``; pictures go to ``folder``/pictures.  A long training tells ``tell`` how far it is:
@@ -103,17 +107,8 @@ class TrialBench:
         clean, noisy = self._data(cell)
         # Every copy of an image has the same target.
         targets = _repeated(clean.train, cell.repeats)
-        if cell.build_key() != self._built:
-            self._built = None  # should build fail, nothing is built
-            with parts("build_seconds"):
-                self.adapter.build(architecture, training, cell.track)
-                self.adapter.load_weights(parameters.initialise(architecture, cell.seed))
-                self._stage(noisy.train, targets, cell)
-                # Compilation is not training, and later cells of this build do without it.  Only an epoch of the full
-                # length compiles all that is needed: some backends compile whole epochs.
-                self.adapter.train_epoch(np.arange(len(noisy.train), dtype=np.int64))
-                self.adapter.synchronize()
-            self._built = cell.build_key()
+        with parts("build_seconds"):
+            self._obtain(cell, noisy, targets)
         with parts("weights_seconds"):
             weights = self._initial_weights(cell, training)
             self.adapter.load_weights(weights)
@@ -170,13 +165,43 @@ class TrialBench:
             result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, folder, self._shared, parts)
         return {**result, "status": "ok", "reason": None}
 
+    def _obtain(self, cell: TrialCell, noisy: Noisy, targets: Images) -> None:
+        """Let :attr:`adapter` be one that has built the network of ``cell`` and has compiled all that it needs."""
+        network = self.networks.find(cell)
+        if network is None:
+            with self.networks.building(cell) as network:
+                self._use(network.adapter, cell)
+                self.adapter.build(cell.make_architecture(), cell.make_training(), cell.track)
+        else:
+            self._use(network.adapter, cell)
+        length = len(noisy.train)
+        if length not in network.epochs:
+            self.adapter.load_weights(parameters.initialise(cell.make_architecture(), cell.seed))
+            self._stage(noisy.train, targets, cell)
+            # Compilation is not training, and later cells of this network do without it.  Only an epoch of the full
+            # length compiles all that is needed: some backends compile whole epochs.
+            self.adapter.train_epoch(np.arange(length, dtype=np.int64))
+            self.adapter.synchronize()
+            network.epochs.add(length)
+
+    def _use(self, adapter: Adapter, cell: TrialCell) -> None:
+        """Go on with ``adapter``; the data of a trial are held by one adapter at a time."""
+        if adapter is not self.adapter:
+            self._unstage(cell)
+        self.adapter = adapter
+
+    def _unstage(self, cell: TrialCell) -> None:
+        if self._staged:
+            one = np.zeros((2, cell.height, cell.width, cell.channels), cell.setting.dtype)
+            self.adapter.stage(one, one)
+            self._staged = False
+
     def _data(self, cell: TrialCell) -> tuple[Clean, Noisy]:
         """What ``cell`` is trained and scored on, kept or made, with the noise of the first epoch."""
         noise_key = (data_key(cell), cell.corruption, cell.clip, cell.seed, cell.repeats)
-        if noise_key not in self._noisy and self._noisy.weight() > KEPT_BYTES and self._built is not None:
+        if noise_key not in self._noisy and self._noisy.weight() > KEPT_BYTES:
             # A large set that goes is let go of by everybody before the next is made.
-            one = np.zeros((2, cell.height, cell.width, cell.channels), cell.setting.dtype)
-            self.adapter.stage(one, one)
+            self._unstage(cell)
         with self._parts("data_seconds"):
             clean = self._clean.get(data_key(cell), lambda: load_clean(cell))
         with self._parts("noise_seconds"):
@@ -192,6 +217,7 @@ class TrialBench:
 
     def _stage(self, noisy: Images, clean: Images, cell: TrialCell) -> None:
         dtype = np.dtype(cell.setting.dtype)
+        self._staged = True
         with self._parts("staging_seconds"):
             self.adapter.stage(noisy.astype(dtype, copy=False), clean.astype(dtype, copy=False))
 

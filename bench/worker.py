@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 if TYPE_CHECKING:
     from bench.audit import Audit
+    from bench.networks import Networks
     from bench.timing import TimingBench
     from bench.trial import TrialBench
     from bench.yardsticks import YardstickBench
@@ -46,6 +47,7 @@ class Server:
         self.backend = backend
         self.setting = setting
         self._adapter: Adapter | None = None
+        self._networks: Networks | None = None
         self._trials: TrialBench | None = None
         self._yardsticks: YardstickBench | None = None
         self._timing: TimingBench | None = None
@@ -62,11 +64,19 @@ class Server:
         return self._adapter
 
     @property
+    def networks(self) -> Networks:
+        if self._networks is None:
+            from bench.networks import Networks
+
+            self._networks = Networks(self.adapter)
+        return self._networks
+
+    @property
     def timing(self) -> TimingBench:
         if self._timing is None:
             from bench.timing import TimingBench
 
-            self._timing = TimingBench(self.adapter, self.setting.precision, self._rss_after_import)
+            self._timing = TimingBench(self.networks.clear(), self.setting.precision, self._rss_after_import)
         return self._timing
 
     def configure(self, request: Payload) -> Payload:
@@ -98,14 +108,18 @@ class Server:
     def reference(self, request: Payload) -> Payload:
         from bench.cells import CertificateCell
         from bench.parity import compute_reference
+        from implementations.heap import keep_freed_memory
 
+        keep_freed_memory()
         return {"path": str(compute_reference(CertificateCell.from_axes(request["cell"])))}
 
     def certify(self, request: Payload) -> Payload:
         from bench.cells import CertificateCell
         from bench.parity import certify
 
-        return certify(self.adapter, CertificateCell.from_axes(request["cell"]), self._audits)
+        cell = CertificateCell.from_axes(request["cell"])
+        with self.networks.building(cell) as network:
+            return certify(network.adapter, cell, self._audits)
 
     def conduct(self, request: Payload) -> Payload:
         """Rule -> what the adapter does against it, or None: :mod:`bench.conduct`."""
@@ -113,7 +127,7 @@ class Server:
         from bench.conduct import examine
 
         self._prepared = None  # other networks are built meanwhile
-        return {"found": examine(self.adapter, CertificateCell.from_axes(request["cell"]))}
+        return {"found": examine(self.networks.clear(), CertificateCell.from_axes(request["cell"]))}
 
     def audit(self, request: Payload) -> Payload:
         """The synchronisation audit of a timing cell: ``ok``, ``reason``, ``figures``.  Of the workload that was
@@ -127,8 +141,8 @@ class Server:
             images = self.timing.images
         else:
             self._prepared = None
-            images = build(self.adapter, cell)
-        found = audit(self.adapter, images, cell.batch_size, brief=True)
+            images = build(self.networks.clear(), cell)
+        found = audit(self.adapter, images, cell.batch_size, brief=True, device=cell.device)
         return {"ok": found.ok, "reason": found.reason, "figures": found.figures}
 
     def peaks(self, request: Payload) -> Payload:
@@ -142,7 +156,7 @@ class Server:
         from bench.trial import TrialBench
 
         if self._trials is None:
-            self._trials = TrialBench(self.adapter)
+            self._trials = TrialBench(self.networks)
         return self._trials.run(TrialCell.from_axes(request["cell"]), Path(request["folder"]), self.tell)
 
     def yardstick(self, request: Payload) -> Payload:
@@ -158,6 +172,7 @@ class Server:
 
         cell = TimingCell.from_axes(request["cell"])
         self._prepared = None
+        self.networks.clear()
         figures = self.timing.prepare(cell, request["samples"], request["measure_memory"])
         self._prepared = cell.axes()
         return figures

@@ -28,7 +28,12 @@ class KerasTorch(KerasAdapter):
     engine = "torch"
     packages = ("keras", "torch")
     library = "torch"
-    sources = ("implementations.torch_network", "implementations.torch_names", "implementations.torch_device")
+    sources = (
+        "implementations.torch_network",
+        "implementations.torch_names",
+        "implementations.torch_device",
+        "implementations.heap",
+    )
     devices = ("cpu", "cuda", "mps")
 
     @classmethod

@@ -44,6 +44,7 @@ class Torch(Adapter):
         "implementations.torch_tuned",
         "implementations.torch_names",
         "implementations.torch_device",
+        "implementations.heap",
     )
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda", "mps")
     precisions = PRECISIONS

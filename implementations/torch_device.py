@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from implementations.adapter import Device, Setting, Track
-
-_LARGEST_KEPT = (32 << 20) - (64 << 10)
-"""Bytes: glibc's largest threshold, less what stands before a block."""
+from implementations.heap import keep_freed_memory
 
 
 def configure(setting: Setting) -> None:
@@ -40,20 +38,6 @@ def flush_subnormals(flush: bool) -> None:
     import torch
 
     torch.set_flush_denormal(flush)
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what one step frees for the next, where it is glibc; it needs this once a process.
-
-    glibc gives large blocks back to the system, which has to clear their pages when they are asked for again.  Once
-    it has freed a block of its own mapping it keeps all up to that size, at most 32 MiB ("dynamic mmap threshold",
-    mallopt(3)); one is freed here.  Training conv, 128 a batch, 10 ms of 45 had gone to the system, afterwards 0.4.
-
-    For the whole process, and not to be undone: timing sessions give every track processes of its own.
-    """
-    import torch
-
-    torch.empty(_LARGEST_KEPT, dtype=torch.uint8)
 
 
 def why_unavailable(device: Device, setting: Setting) -> str | None:

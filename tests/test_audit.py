@@ -131,11 +131,11 @@ class Truncated(Device):
         super().work(min(batches, 8))
 
 
-def audited(kind: type[Device], *, brief: bool = False) -> Audit:
+def audited(kind: type[Device], *, brief: bool = False, device: Any = "cpu") -> Audit:
     cell = TimingCell(backend="x", track="tuned", architecture="dense", latent=4, height=12, width=12, batch_size=BATCH)
     adapter = kind()
     adapter.configure(Setting())
-    return audit(adapter, audits.build(adapter, cell), BATCH, brief=brief)
+    return audit(adapter, audits.build(adapter, cell), BATCH, brief=brief, device=device)
 
 
 @pytest.mark.parametrize("kind", [Device, Background])
@@ -185,6 +185,58 @@ def test_time_that_does_not_grow_with_the_work_is_caught() -> None:
     found = audited(Truncated)
     assert not found.ok
     assert "2 expected" in str(found.reason) or "no time" in str(found.reason)
+
+
+class Working(Device):
+    """Works for its time instead of sleeping; a neighbour holds up calls of more than ``most`` batches."""
+
+    most = 200
+    aside = 0.0
+    """Share of the work that another process does."""
+
+    def work(self, batches: int) -> None:
+        until = time.process_time() + (1 - self.aside) * STEP * batches
+        while time.process_time() < until:
+            pass
+        time.sleep(self.aside * STEP * batches)
+        if batches > self.most:
+            time.sleep(5 * STEP * batches)
+
+
+class HeldUp(Working):
+    most = 100
+
+
+class Elsewhere(HeldUp):
+    aside = 0.9
+
+
+class Hurried(Working):
+    """Leaves most of a short epoch to its thread, which it does not wait for."""
+
+    def work(self, batches: int) -> None:
+        super().work(batches if batches > 100 else batches // 8)
+
+
+@pytest.fixture
+def of_one_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 and 128 batches, whatever the doubts."""
+    monkeypatch.setattr(audits, "MAXIMUM_SAMPLES", 128 * BATCH)
+
+
+def test_a_neighbour_that_meets_long_calls_alone_is_not_held_against_it(of_one_length: None) -> None:
+    found = audited(HeldUp, brief=True)
+    assert found.ok, found.reason
+    assert found.figures["sync_train_ratio"] == pytest.approx(2, abs=0.5)
+
+
+@pytest.mark.parametrize(("kind", "device"), [(Elsewhere, "cpu"), (Hurried, "cpu"), (HeldUp, "cuda")])
+def test_processor_time_does_not_speak_for_what_the_processor_does_not_do(
+    kind: type[Device], device: Any, of_one_length: None
+) -> None:
+    found = audited(kind, device=device)
+    assert not found.ok
+    assert "2 expected" in str(found.reason)
 
 
 class Stairs(Device):
