@@ -29,8 +29,8 @@ class Network:
 
 
 class Networks:
-    """Of one configured ``adapter``, which builds the first.  Only those of one track are kept, for a track may set up the
-    process; and on a device, whose memory is short, only one."""
+    """Of one configured ``adapter``, which builds the first.  Only those of one track are kept, for a track may set up
+    the process; and on a device, whose memory is short, only one."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter

@@ -51,8 +51,9 @@ class Session:
     energy: bool = False
     audit: bool = False
     """Whether the first process of every contestant repeats the synchronisation audit of its certificate."""
-    imports_together: bool = False
-    """Whether the processes of a round import side by side, each on cores of its own, rather than one by one."""
+    starts_together: bool = False
+    """Whether the processes of a round import, and get their networks, side by side, each on cores of its own, rather
+    than one by one."""
 
     def key(self) -> str:
         """A short hash of all of it: the session's identity within a run."""

@@ -1,10 +1,11 @@
 """Timing sessions, the supervisor's side: who is measured when, and what the figures come to.
 
 Each round starts a fresh process for every contestant (backend and track), one after another, so that each import is
-alone (or, where a sweep would rather save the time, side by side on cores of their own); then all are alive.  Every
-process first settles, in a series of short blocks of its own; then blocks go round in ABBA order: forwards, then
-backwards, so that a drift of the machine (clocks, temperature, neighbours) falls on all alike.  Nothing else runs: the
-supervisor waits in a blocking read.  What the rounds come to: :mod:`bench.summary`.
+alone; then all are alive.  They are given their network one after another as well.  (Where a sweep would rather save
+the time, both are done side by side on cores of their own.)  Every process first settles, in a series of short blocks
+of its own; then blocks go round in ABBA order: forwards, then backwards, so that a drift of the machine (clocks,
+temperature, neighbours) falls on all alike.  Nothing else runs: the supervisor waits in a blocking read.  What the
+rounds come to: :mod:`bench.summary`.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class SessionRun:
         for cell in session.cells:
             self.workloads.setdefault(replace(cell, backend="", track="tuned"), []).append(cell)
         self.contestants: list[Contestant] = list(dict.fromkeys((c.backend, c.track) for c in session.cells))
+        self.pools = core_pools(None, len(cpus)) if session.starts_together else [cpus]
         self.workers: dict[Contestant, Worker] = {}
         self.imports: dict[Contestant, dict[str, Any]] = {}
 
@@ -107,11 +109,8 @@ class SessionRun:
         shift = number % len(self.contestants)
         order = self.contestants[shift:] + self.contestants[:shift]
         starting = [contestant for contestant in order if self._running(contestant)]
-        pools = core_pools(None, len(self.cpus)) if self.session.imports_together else [self.cpus]
-        if len(pools) > 1:
-            starting.sort()  # alike ones together: they take equally long
-        for begin in range(0, len(starting), len(pools)):
-            self._start(starting[begin : begin + len(pools)], number, pools)
+        for group in self._together(starting, lambda contestant: contestant):
+            self._start(group, number, self.pools)
         workloads = list(self.workloads.values())
         turn = number % len(workloads)  # memory is measured in the first workload of a process alone
         for position, cells in enumerate(workloads[turn:] + workloads[:turn]):
@@ -123,6 +122,12 @@ class SessionRun:
         for course in self.courses.values():
             if course.rounds and course.rounds[-1]["round"] == number:
                 course.rounds[-1]["load_after"] = os.getloadavg()[0]
+
+    def _together(self, those: Sequence[Any], contestant: Callable[[Any], Contestant]) -> Iterator[Sequence[Any]]:
+        """As many at a time as there are pools of cores; alike ones together then, for they take equally long."""
+        width = len(self.pools)
+        ordered = sorted(those, key=contestant) if width > 1 else those
+        return (ordered[begin : begin + width] for begin in range(0, len(ordered), width))
 
     def _running(self, contestant: Contestant) -> list[TimingCell]:
         """The cells of a contestant that have not failed."""
@@ -174,8 +179,10 @@ class SessionRun:
         kinds += ["inference"] if self.session.inference else []
         kinds += ["latency"] if self.session.latency else []
 
-        for cell in active:
-            self._try(cell, partial(self._prepare, cell, first, kinds, figures[cell]))
+        for group in self._together(active, lambda cell: (cell.backend, cell.track)):
+            self._prepare(group, first, figures)
+            for cell in group:
+                self._try(cell, partial(self._calibrate, cell, kinds, figures[cell]))
         for sweep in range(self.session.blocks):
             self.on_step(f"round {facts['round'] + 1}/{self.session.rounds}: block {sweep + 1}/{self.session.blocks}")
             for cell in active if sweep % 2 == 0 else reversed(active):
@@ -199,10 +206,14 @@ class SessionRun:
 
     def _try(self, cell: TimingCell, step: Callable[[], None]) -> None:
         """One step of one contestant; if it fails, that cell is out and the others go on."""
-        if self.courses[cell].status != "ok":
-            return
+        if self.courses[cell].status == "ok":
+            with self._or_fails(cell):
+                step()
+
+    @contextlib.contextmanager
+    def _or_fails(self, cell: TimingCell) -> Iterator[None]:
         try:
-            step()
+            yield
         except WorkerFailure as failure:
             self.courses[cell].fail(failure)
             # What it leaves behind in a process would be in the way of the next workload: that gets a fresh one.
@@ -211,17 +222,34 @@ class SessionRun:
     def _ask(self, cell: TimingCell, verb: str, /, **payload: Any) -> dict[str, Any]:
         return self.workers[cell.backend, cell.track].request(verb, self.timeout, **payload)
 
-    def _prepare(self, cell: TimingCell, first: bool, kinds: Iterable[BlockKind], figures: dict[str, Any]) -> None:
-        contestant = (cell.backend, cell.track)
-        if contestant not in self.workers:  # its process died in the workload before
-            self._start([contestant], figures["round"], [self.cpus])
-            if contestant not in self.workers:
-                return
+    def _prepare(self, cells: Sequence[TimingCell], first: bool, figures: dict[TimingCell, dict[str, Any]]) -> None:
+        """Have the networks of ``cells`` made, side by side, each on one of the pools."""
+        for cell in cells:
+            if (cell.backend, cell.track) not in self.workers:  # its process died in the workload before
+                self._start([(cell.backend, cell.track)], figures[cell]["round"], [self.cpus])
+        begun = [(cell, cpus) for cell, cpus in zip(cells, self.pools, strict=False) if self._alive(cell)]
+        for cell, cpus in begun:
+            shape, block = cell.make_architecture(), self.session.block_seconds
+            samples = staged_samples(shape, cell.batch_size, cell.device, cell.threads, block)
+            figures[cell] |= {**self.imports[cell.backend, cell.track], "staged_samples": samples}
+            with self._or_fails(cell):
+                worker = self.workers[cell.backend, cell.track]
+                if cpus != self.cpus:
+                    worker.move(cpus)
+                worker.send("prepare", cell=cell.axes(), samples=samples, measure_memory=first)
+        for cell, cpus in begun:
+            if self._alive(cell):
+                with self._or_fails(cell):
+                    worker = self.workers[cell.backend, cell.track]
+                    figures[cell] |= worker.answer("prepare", self.timeout) | {"prepared_with": len(begun) - 1}
+                    if cpus != self.cpus:
+                        worker.move(self.cpus)
+
+    def _alive(self, cell: TimingCell) -> bool:
+        return self.courses[cell].status == "ok" and (cell.backend, cell.track) in self.workers
+
+    def _calibrate(self, cell: TimingCell, kinds: Iterable[BlockKind], figures: dict[str, Any]) -> None:
         block = self.session.block_seconds
-        samples = staged_samples(cell.make_architecture(), cell.batch_size, cell.device, cell.threads, block)
-        figures |= self.imports[contestant]
-        figures |= self._ask(cell, "prepare", cell=cell.axes(), samples=samples, measure_memory=first)
-        figures["staged_samples"] = samples
         # The first process of a contestant finds how long its blocks are; those of later rounds are as long.
         before = self.courses[cell].rounds[0] if self.courses[cell].rounds else {}
         if self.session.settle_blocks:
@@ -234,6 +262,8 @@ class SessionRun:
         found = {
             kind: self._ask(cell, "calibrate", kind=kind, seconds=block, repeats=known.get(kind)) for kind in kinds
         }
+        # Those on which the blocks are run: it may have been prepared on others.
+        figures["process"]["cpus"] = next(iter(found.values()))["cpus"]
         figures["calibration"] = {kind: result["blocks"] for kind, result in found.items()}
         figures["repeats"] = {kind: result["repeats"] for kind, result in found.items()}
         figures["short_calls"] = {kind: result["short_call"] for kind, result in found.items() if result["short_call"]}

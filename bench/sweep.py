@@ -244,8 +244,9 @@ class Timing(BaseModel):
     """The first process of every contestant repeats the synchronisation audit of its certificate."""
     share_process: bool = Field(False, strict=True)
     """All networks one after the other in the same processes: fewer imports, but not as clean."""
-    imports_together: bool = Field(False, strict=True)
-    """As many processes as there are cores for import at the same time: quicker, but imports are not timed alone."""
+    starts_together: bool = Field(False, strict=True)
+    """As many processes as there are cores for import and build at the same time: quicker, but cold costs are not timed
+    alone."""
 
 
 class Scoring(BaseModel):

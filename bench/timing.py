@@ -138,6 +138,7 @@ class TimingBench:
         slow that it would take :data:`SETTLE_LIMIT` times as long as meant.  Answers ``batches``, ``blocks``: pairs
         [samples, seconds], and ``conditions``, as many.
         """
+        self.watch = Watch(machine.affinity())
         batches = batches or self._settle_batches()
         count = batches * self.batch_size
         limit, spent = SETTLE_LIMIT * blocks * seconds, 0.0
@@ -174,7 +175,9 @@ class TimingBench:
 
         Doubling, until one run is long enough to extrapolate from; what is compiled at the first call of a new
         shape is compiled here.  Given ``repeats`` (what an earlier process found) are kept, and only warmed up.
+        ``cpus``: the cores that the process is bound to by now.
         """
+        self.watch = Watch(machine.affinity())
         self.block(kind, 1)
         short = None if kind == "latency" else self._short_call(kind)
         blocks: list[list[float]] = []
@@ -182,7 +185,7 @@ class TimingBench:
             longer = SHORT_CALLS_PER_BLOCK * short[1] if short else 0.0
             clock = (self.clock["resolution_seconds"] + self.clock["cost_seconds"]) / CLOCK_SHARE
             repeats, blocks = self._find_repeats(kind, max(seconds, longer, clock))
-        return {"repeats": repeats, "blocks": blocks, "short_call": short}
+        return {"repeats": repeats, "blocks": blocks, "short_call": short, "cpus": self.watch.cpus}
 
     def _find_repeats(self, kind: BlockKind, seconds: float) -> tuple[int, list[list[float]]]:
         blocks: list[list[float]] = []

@@ -56,7 +56,7 @@ class Page:
     batches: list[Chart] = field(default_factory=list)
     energy: list[str] = field(default_factory=list)
     cold: list[tuple[Chart, Table]] = field(default_factory=list)
-    imported_together: bool = False
+    started_together: bool = False
     starts: list[tuple[Chart, Table, str]] = field(default_factory=list)
     epoch: str = ""
     race: Table | None = None
@@ -151,7 +151,7 @@ def _speed(page: Page, analysis: Analysis) -> None:
     page.cold = [
         (charts.cold_chart(load, index), timing_tables.cold_table(load)) for index, load in enumerate(measured)
     ]
-    page.imported_together = any(load.imported_together for load in measured)
+    page.started_together = any(load.started_together for load in measured)
     epoch = analysis.epoch
     page.epoch = f"{epoch.size:,} images of {epoch.dataset}" if epoch else ""
     page.starts = [

@@ -98,10 +98,15 @@ class Workload:
         return [standing for standing in self.standings if standing.rank == 1]
 
     @property
-    def imported_together(self) -> bool:
-        """Whether any of its processes imported while another one did."""
+    def started_together(self) -> bool:
+        """Whether any of its processes imported, or was given its network, while another one was."""
         records = [standing.contestant.record for standing in self.standings]
-        return any(entry.get("imported_with") for record in records for entry in record["samples"]["rounds"])
+        return any(
+            entry.get(what)
+            for record in records
+            for entry in record["samples"]["rounds"]
+            for what in ("imported_with", "prepared_with")
+        )
 
     @property
     def warnings(self) -> list[tuple[str, list[str]]]:

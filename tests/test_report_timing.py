@@ -115,13 +115,14 @@ def test_what_a_session_warns_of_stands_beside_its_speeds(folder: Path, tmp_path
     assert not any("disturbed" in line for line in make_page(run).warnings)
 
 
-def test_imports_side_by_side_are_said_to_be(run: Run, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["imported_with", "prepared_with"])
+def test_what_starts_side_by_side_is_said_to(run: Run, folder: Path, tmp_path: Path, what: str) -> None:
     def together(record: dict[str, Any]) -> dict[str, Any]:
         for entry in record.get("samples", {}).get("rounds", []):
-            entry["imported_with"] = 1
+            entry[what] = 1
         return record
 
-    said = "Processes imported side by side"
+    said = "Processes started side by side"
     assert said not in render(make_page(run))
     assert said in render(make_page(changed(folder, tmp_path / "run", together)))
 

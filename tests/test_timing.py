@@ -149,7 +149,7 @@ def test_blocks_go_round_in_abba_order_and_rounds_rotate(tmp_path: Path, monkeyp
 
 
 @pytest.mark.skipif(len(distinct_cores()) < 2, reason="a single core")
-def test_processes_may_import_side_by_side_and_are_measured_on_the_same_core(
+def test_processes_may_start_side_by_side_and_are_measured_on_the_same_core(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "core_pools", lambda jobs, threads: [[core] for core in distinct_cores()[:2]])
@@ -159,20 +159,26 @@ def test_processes_may_import_side_by_side_and_are_measured_on_the_same_core(
     send = Worker.send
 
     def spy(self: Worker, verb: str, **payload: Any) -> None:
-        asked.append((verb, os.sched_getaffinity(self.pid) if verb == "block" else set()))
+        asked.append((verb, os.sched_getaffinity(self.pid)))
         send(self, verb, **payload)
 
     monkeypatch.setattr(Worker, "send", spy)
-    results = measure(session(*together, blocks=1, rounds=1, imports_together=True), tmp_path)
+    results = measure(session(*together, blocks=1, rounds=1, starts_together=True), tmp_path)
     assert [results[one].status for one in together] == ["ok", "ok", "unsupported", "ok"]
     entries = [results[one].facts["samples"]["rounds"][0] for one in together if results[one].status == "ok"]
     assert [entry["imported_with"] for entry in entries] == [1, 1, 1]
     assert {tuple(entry["process"]["cpus"]) for entry in entries} == {(distinct_cores()[0],)}
     # In pairs, alike ones first: the second is told to import before the first has answered.
     assert [verb for verb, _ in asked][:2] == ["configure", "configure"]
-    assert all(cores == {distinct_cores()[0]} for verb, cores in asked if verb == "block")
+    assert all(cores == {distinct_cores()[0]} for verb, cores in asked if verb in ("calibrate", "block"))
+    # So are they prepared: the two of "fake", then the one that is left.
+    assert [entry["prepared_with"] for entry in entries] == [1, 0, 1]
+    first, second = distinct_cores()[:2]
+    assert [cores for verb, cores in asked if verb == "prepare"] == [{first}, {second}, {first}]
+    verbs = [verb for verb, _ in asked if verb in ("prepare", "calibrate")]
+    assert verbs[:4] == ["prepare", "prepare", "calibrate", "calibrate"]
     (entry,) = measure(session(alone, blocks=1, rounds=1), tmp_path)[alone].facts["samples"]["rounds"]
-    assert entry["imported_with"] == 0
+    assert entry["imported_with"] == entry["prepared_with"] == 0
 
 
 def test_tracks_are_contestants_and_workloads_share_processes(tmp_path: Path) -> None:
