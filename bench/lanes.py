@@ -225,29 +225,32 @@ class Lanes:
         for job in self._pending:
             if self._in_time(job):
                 queues.setdefault(job.queue, []).append(job)
-        for key, jobs in queues.items():  # in the order of the jobs
-            if lane in self._owners.get(key, {lane}):
-                return self._nearest(lane, jobs)
+        owned = [jobs for key, jobs in queues.items() if lane in self._owners.get(key, {lane})]
+        for jobs in owned:  # in the order of the jobs
+            if (nearest := self._nearest(lane, jobs)) is not None:
+                return nearest
+        if owned:
+            return owned[0][0]
         best: tuple[float, Job] | None = None
         for key, jobs in queues.items():
             work = self._mean(key) * len(jobs)
             if work >= HELP_SECONDS and (best is None or work > best[0]):
-                best = work, self._nearest(lane, jobs)
+                best = work, self._nearest(lane, jobs) or jobs[0]
         return best[1] if best else None
 
-    def _nearest(self, lane: int, jobs: Sequence[Job]) -> Job:
+    def _nearest(self, lane: int, jobs: Sequence[Job]) -> Job | None:
         """The first that goes on with what this lane does or has met, else the first that no other lane has met."""
         met = {index: {(key, near) for key in own for near in own[key].met} for index, own in enumerate(self._own)}
-        mine = [job for job in jobs if (job.queue, job.near) in met[lane]]
+        mine = [job for job in jobs if job.near is not None and (job.queue, job.near) in met[lane]]
         taken = {near for other, near in self._near.items() if other != lane}
         taken |= {near for other, nears in met.items() if other != lane for near in nears}
         return next(
             itertools.chain(
                 (job for job in mine if (job.queue, job.near) == self._near.get(lane)),
                 mine,
-                (job for job in jobs if (job.queue, job.near) not in taken),
-                jobs,
-            )
+                (job for job in jobs if job.near is None or (job.queue, job.near) not in taken),
+            ),
+            None,
         )
 
     def _mean(self, key: tuple[str, Setting]) -> float:
