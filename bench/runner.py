@@ -25,6 +25,7 @@ from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE, distinct_cores
 from bench.progress import Progress, duration
 from bench.records import Ended, fingerprint_of, identity, make_record, now
+from bench.rounds import Rounds
 from bench.sessions import SessionRun
 from implementations import native
 from results.journal import Journal, JournalError, read_run_file, write_run_file
@@ -188,12 +189,8 @@ class _Run:
         if unlimited:
             # Equal builds behind each other, for compiled ones cost seconds; and equal data, for noise is kept.
             trials = sorted(trials, key=_build_order)
-        jobs = [
-            Job(
-                cell, "trial", self._trial_timeout(cell), str(self.folder), near=cell.build_key() if unlimited else None
-            )
-            for cell in trials
-        ]
+        near = {cell: cell.build_key() if unlimited else None for cell in trials}
+        jobs = [Job(cell, "trial", self._trial_timeout(cell), str(self.folder), near=near[cell]) for cell in trials]
         threads = max((cell.threads for cell in trials), default=1)
         pools = core_pools(self.options.jobs, threads, exclusive=any(cell.device != "cpu" for cell in trials))
         deadline = self._share(TRIAL_SHARE if self.sessions else 1 - YARDSTICK_SHARE if self.yardsticks else 1.0)
@@ -289,19 +286,21 @@ class _Run:
         """Returns the seconds of one round."""
         start = time.monotonic()
         part = replace(session, cells=tuple(cells))
-        cpus = distinct_cores()[: cells[0].threads]
-        measured = SessionRun(
+        owners = [self.environment, *(identity(cell, fingerprint_of(cell)) for cell in cells)]
+        kept = Rounds(self.folder / "sessions" / f"{part.key()}.json", owners)
+        run = SessionRun(
             part,
             logs=self.logs,
-            cpus=cpus,
+            cpus=distinct_cores()[: cells[0].threads],
             timeout=self.options.timeout,
             stop_at=stop_at,
             on_step=lambda text: self.progress.step(f"timing {cells[0].architecture}, {text}"),
-        ).run()
-        for ended in measured:
+            kept=kept,
+        )
+        for ended in run.run():
             self._keep(roofline.with_work(ended), "sessions")
-        rounds = max((len(ended.facts["samples"]["rounds"]) for ended in measured), default=1)
-        return (time.monotonic() - start) / max(rounds, 1)
+        kept.clear()
+        return (time.monotonic() - start) / max(run.measured, 1)
 
     # -- what is done and what is not ----------------------------------------------------------------------------
 

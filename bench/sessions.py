@@ -14,7 +14,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from bench.lanes import core_pools
 from bench.plan import Session
 from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
 from bench.records import Ended, now
+from bench.rounds import Rounds
 from bench.summary import classified, energy_state, steady_states, summarise, warnings
 from bench.timing import BlockKind, staged_samples
 from implementations.adapter import Track
@@ -57,7 +58,8 @@ class SessionRun:
     """One session over ``cells``, all of one device, precision and number of threads.
 
     ``stop_at`` (monotonic seconds): no further round is begun that, by the mean so far, would end later; the first
-    is always run.  ``on_step`` hears a few words now and then, never during a block.
+    is always run.  ``on_step`` hears a few words now and then, never during a block.  ``kept``: where rounds are kept
+    that an interrupt must not lose, and looked for first.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class SessionRun:
         timeout: float | None = None,
         stop_at: float | None = None,
         on_step: Callable[[str], None] = lambda text: None,
+        kept: Rounds | None = None,
     ) -> None:
         self.session = session
+        self.kept = kept
         self.logs = logs
         self.cpus = cpus
         self.timeout = timeout or STEP_TIMEOUT
@@ -82,26 +86,44 @@ class SessionRun:
             self.workloads.setdefault(replace(cell, backend="", track="tuned"), []).append(cell)
         self.contestants: list[Contestant] = list(dict.fromkeys((c.backend, c.track) for c in session.cells))
         self.pools = core_pools(None, len(cpus)) if session.starts_together else [cpus]
+        self.measured = 0
+        """Rounds that this run has added."""
         self.workers: dict[Contestant, Worker] = {}
         self.imports: dict[Contestant, dict[str, Any]] = {}
 
     def run(self) -> list[Ended]:
         """Measure; one result for each cell, in their order.  An interrupt leaves no process behind."""
-        started, start = now(), time.monotonic()
-        done = 0
+        started, before = self._resume()
+        start = time.monotonic()
         try:
-            for number in range(self.session.rounds):
+            for number in range(before, self.session.rounds):
                 spent = time.monotonic() - start
-                if number and self.stop_at is not None and time.monotonic() + spent / number > self.stop_at:
+                if self.measured and self.stop_at is not None and start + spent + spent / self.measured > self.stop_at:
                     break
                 self._round(number)
-                done += 1
+                self.measured += 1
+                self._keep(started, number + 1)
         finally:
             self._kill_all()
+        done = before + self.measured
         seconds = (time.monotonic() - start) / max(len(self.courses), 1)
         identity = f"{self.session.key()}-{started.replace(':', '')[:17]}"
         shortened = [f"time for {done} of {self.session.rounds} rounds only"] if done < self.session.rounds else []
         return [self._ended(cell, identity, started, seconds, shortened) for cell in self.courses]
+
+    def _resume(self) -> tuple[str, int]:
+        """When the session began, and how many rounds of it are done."""
+        found = self.kept.load() if self.kept else None
+        if found is None:
+            return now(), 0
+        self.on_step(f"goes on after round {found['done']} of {self.session.rounds}")
+        self.courses = {cell: _Course(**found["courses"][cell.key()]) for cell in self.courses}
+        return found["started"], found["done"]
+
+    def _keep(self, started: str, done: int) -> None:
+        if self.kept and self.session.rounds > 1:
+            courses = {cell.key(): asdict(course) for cell, course in self.courses.items()}
+            self.kept.save({"started": started, "done": done, "courses": courses})
 
     def _round(self, number: int) -> None:
         facts = {"round": number, "load": os.getloadavg()[0], "busy_cores": busy_cores(WATCH_SECONDS)}
