@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from implementations import jax_device, native
 from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
 from implementations.architecture import Architecture, BatchNorm, Conv2DTranspose, LeakyReLU, is_trainable
+from implementations.epochs import room, with_room
 from implementations.parameters import Array, Weights
 from implementations.training import Training
 
@@ -43,7 +44,12 @@ class Jax(Adapter):
     packages = ("jax", "jaxlib")
     library = "jax"
     precisions = PRECISIONS
-    sources = ("implementations.jax_network", "implementations.jax_device", "implementations.native")
+    sources = (
+        "implementations.jax_network",
+        "implementations.jax_device",
+        "implementations.epochs",
+        "implementations.native",
+    )
     offers_native = True
 
     @classmethod
@@ -76,6 +82,9 @@ class Jax(Adapter):
         size, linear, corrected = training.batch_size, architecture.is_linear, training.native
         convolve, self._whole_epochs = self._training_path()
         coarse = "bfloat16" if self.setting.precision == "bfloat16" else None
+        # A mean over all values whatever their shape; but on a CPU, XLA does not vectorise along a last axis of one
+        # channel: dense with BCE, 128 a batch, 18,600 images/s as images and 28,400 as one row.
+        shape: Any = (-1,) if track == "tuned" else (-1, *architecture.input_shape)
 
         def loss_of(trainable: Any, fixed: Any, noisy: Any, clean: Any) -> Any:
             output, moved = network.apply(
@@ -86,7 +95,8 @@ class Jax(Adapter):
                 convolve=convolve,
                 product_dtype=coarse,
             )
-            return network.mean_loss(training.loss, output, clean, linear=linear), (moved, output)
+            value = network.mean_loss(training.loss, output.reshape(shape), clean.reshape(shape), linear=linear)
+            return value, (moved, output)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
 
@@ -204,12 +214,10 @@ class Jax(Adapter):
     def _whole_batches(self, order: NDArray[np.int32], scales: Array) -> float:
         """Train on full batches in one program; the sum of their losses."""
         batches = len(scales)
-        room = jax_device.room(batches)
-        padded = np.zeros(room * self.training.batch_size, np.int32)
-        padded[: len(order)] = order
-        steps = np.zeros((room, *scales.shape[1:]), scales.dtype)
+        places = with_room(order, self.training.batch_size)
+        steps = np.zeros((room(batches), *scales.shape[1:]), scales.dtype)
         steps[:batches] = scales
-        self._state, total = self._epoch(self._state, *self._tensors, padded, steps, batches)
+        self._state, total = self._epoch(self._state, *self._tensors, places, steps, batches)
         return float(total)
 
     def _batches(self, function: Any, images: Array) -> Array:

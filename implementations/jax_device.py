@@ -9,9 +9,6 @@ import numpy as np
 
 from implementations.adapter import Device, Setting, without_tf32
 
-LEAST_ROOM = 128
-"""Batches: a list of so many rows takes kilobytes, and most short epochs of certificates and sweeps are shorter."""
-
 
 def environment(setting: Setting) -> dict[str, str]:
     """What the process needs before jax is imported.
@@ -98,9 +95,3 @@ def matrix_products(setting: Setting, size: int) -> Callable[[int], None]:
         jax.block_until_ready(done)
 
     return multiply
-
-
-def room(batches: int) -> int:
-    """For how many batches the program of an epoch of ``batches`` is made: a power of two, and not a small one, so that
-    epochs of other lengths need not be compiled anew.  It is given the number that it is to go through."""
-    return max(LEAST_ROOM, 1 << (batches - 1).bit_length())
