@@ -81,7 +81,13 @@ LARGER = (
 """Colour, and images larger than those of the published systems: what folders and photographs are made of."""
 
 
-@pytest.mark.parametrize("backend", INSTALLED)
+# The engines of these two are asked by themselves; a minute each, left to `make slow`.
+SLOW = ("keras[jax]", "keras[torch]")
+
+
+@pytest.mark.parametrize(
+    "backend", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in INSTALLED]
+)
 def test_every_backend_computes_colour_and_larger_images(cache: Path, backend: str) -> None:
     cells = [CertificateCell(backend=backend, track="tuned", batch_size=16, **axes) for axes in LARGER]  # type: ignore[arg-type]
     for cell, record in zip(cells, run_certificates(cells, use_cache=False), strict=True):
