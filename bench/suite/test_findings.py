@@ -1,9 +1,10 @@
-"""Two settings that decide over figures, each measured with and without.
+"""Three things that decide over figures, each measured with and without.
 
     pytest bench/suite/test_findings.py --benchmark-only --benchmark-group-by=group
 
-What they are about: :func:`bench.worker.run_undivided` and :func:`implementations.torch_device.flush_subnormals`.  The
-ratio of the medians in a group is what the setting is worth on this machine.
+What they are about: :func:`bench.worker.run_undivided`, :func:`implementations.torch_device.flush_subnormals` and the
+shape in which the tuned tracks of JAX take their loss.  The ratio of the medians in a group is what each is worth on
+this machine.
 """
 
 from __future__ import annotations
@@ -100,3 +101,24 @@ def test_torch_with_subnormal_numbers(benchmark: Any, trained: Any, flush: bool)
     torch_device.flush_subnormals(flush)
     benchmark.extra_info.update(scalars({"subnormal_share": share, "samples": IMAGES}))
     benchmark.pedantic(torch.train_epoch, args=(order,), rounds=3 * ROUNDS, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="findings: the loss of images with one channel, by XLA")
+@pytest.mark.parametrize("shape", [(128, 784), (128, 28, 28, 1)], ids=["rows", "images"])
+def test_loss_behind_a_product_in_xla(benchmark: Any, shape: tuple[int, ...]) -> None:
+    """Binary cross-entropy from the logits of a last dense layer, and its gradient by the layer's weights: the same
+    numbers as rows, or as the images that they are.  On a CPU, XLA does not vectorise along a last axis of one."""
+    jax = pytest.importorskip("jax")
+    from implementations import jax_network
+
+    x, weights, clean = (
+        jax.device_put(np.random.default_rng(0).random(size, np.float32))
+        for size in ((128, 256), (256, 784), (128, 784))
+    )
+
+    def loss(weights: Any) -> Any:
+        return jax_network.mean_loss("bce", (x @ weights).reshape(shape), clean.reshape(shape), linear=False)
+
+    differentiate = jax.jit(jax.value_and_grad(loss))
+    benchmark.extra_info.update(scalars({"shape": "x".join(map(str, shape)), "jax": jax.__version__}))
+    benchmark.pedantic(lambda: jax.block_until_ready(differentiate(weights)), rounds=50, warmup_rounds=3)
