@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from bench.cells import Point
 
+SILENT_SECONDS = 30.0
+"""So long is nothing said where there is no terminal, while something goes on that ends later."""
+
 
 @dataclass
 class _Phase:
@@ -58,6 +61,7 @@ class Progress:
         self._done = 0
         self._enabled = enabled
         self._stream = stream or sys.stderr
+        self._said = time.monotonic()
         self._bar: rich.progress.Progress | None = None
         self._task: Any = None
         if enabled and self._stream.isatty():
@@ -105,7 +109,7 @@ class Progress:
         if self._bar is not None:
             self.step(text)
         else:
-            self.line(f"{'':{2 * len(str(self._total)) + 3}} {text}   ETA {duration(self.remaining())}")
+            self._aside(text)
 
     def remaining(self) -> float:
         """Seconds until all is done, as far as one can tell."""
@@ -113,15 +117,22 @@ class Progress:
         return sum(phase.remaining(moment) for phase in self._phases.values() if phase.done < phase.cells)
 
     def step(self, text: str) -> None:
-        """What goes on now; only a terminal shows it."""
+        """What goes on now: always on a terminal, elsewhere once nothing has been said for :data:`SILENT_SECONDS`."""
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, eta=duration(self.remaining()), description=text)
             self._bar.refresh()
+        elif time.monotonic() - self._said >= SILENT_SECONDS:
+            self._aside(text)
+
+    def _aside(self, text: str) -> None:
+        """A line without a number: nothing has ended."""
+        self.line(f"{'':{2 * len(str(self._total)) + 3}} {text}   ETA {duration(self.remaining())}")
 
     def line(self, text: str) -> None:
         """A line that stays."""
         if not self._enabled:
             return
+        self._said = time.monotonic()
         if self._bar is None:
             print(text, file=self._stream, flush=True)
             return

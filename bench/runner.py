@@ -294,7 +294,7 @@ class _Run:
             cpus=distinct_cores()[: cells[0].threads],
             timeout=self.options.timeout,
             stop_at=stop_at,
-            on_step=lambda text: self.progress.step(f"timing {cells[0].architecture}, {text}"),
+            on_step=lambda text: self.progress.step(f"timing, {text}"),
             kept=kept,
         )
         for ended in run.run():

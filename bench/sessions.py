@@ -200,13 +200,15 @@ class SessionRun:
         kinds: list[BlockKind] = ["train"]
         kinds += ["inference"] if self.session.inference else []
         kinds += ["latency"] if self.session.latency else []
+        where = f"round {facts['round'] + 1}/{self.session.rounds}, {_named(active[0])}" if active else ""
 
         for group in self._together(active, lambda cell: (cell.backend, cell.track)):
+            self.on_step(f"{where}: {', '.join(f'{cell.backend} {cell.track}' for cell in group)} made ready")
             self._prepare(group, first, figures)
             for cell in group:
                 self._try(cell, partial(self._calibrate, cell, kinds, figures[cell]))
         for sweep in range(self.session.blocks):
-            self.on_step(f"round {facts['round'] + 1}/{self.session.rounds}: block {sweep + 1}/{self.session.blocks}")
+            self.on_step(f"{where}: block {sweep + 1}/{self.session.blocks}")
             for cell in active if sweep % 2 == 0 else reversed(active):
                 for kind in kinds:
                     self._try(cell, partial(self._block, cell, kind, figures[cell]))
@@ -344,6 +346,10 @@ class SessionRun:
             facts["steady"] = steady_states(course.rounds) or {"train": "too_short"}
             facts["energy"] = energy_state(course.rounds)
         return Ended(cell, course.status, course.reason, course.stderr, started, seconds, facts)
+
+
+def _named(cell: TimingCell) -> str:
+    return f"{cell.architecture}, batch {cell.batch_size}, {cell.loss}"
 
 
 def busy_cores(seconds: float) -> float | None:

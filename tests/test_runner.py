@@ -277,6 +277,16 @@ def test_lanes_have_cores_of_their_own() -> None:
     assert len(lanes.core_pools(None, 1, exclusive=True)) == 1
 
 
+def test_long_steps_are_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    shown = progress.Progress({"sessions": (2, 90.0)}, stream=said)
+    shown.step("made ready")
+    assert said.getvalue() == "", "something was said a moment ago"
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.0)
+    shown.step("block 1/4")
+    assert said.getvalue().split() == ["block", "1/4", "ETA", "1m30s"]
+
+
 # -- kills and interrupts ------------------------------------------------------------------------------------------
 
 SCRIPT = """
