@@ -83,8 +83,10 @@ class Jax(Adapter):
         convolve, self._whole_epochs = self._training_path()
         coarse = "bfloat16" if self.setting.precision == "bfloat16" else None
         # A mean over all values whatever their shape; but on a CPU, XLA does not vectorise along a last axis of one
-        # channel: dense with BCE, 128 a batch, 18,600 images/s as images and 28,400 as one row.
-        shape: Any = (-1,) if track == "tuned" else (-1, *architecture.input_shape)
+        # channel: dense with BCE, 128 a batch, 18,600 images/s as images and 28,400 as one row.  (Behind convolutions
+        # it does no good: keras[jax], conv, 704 and 670.)
+        flat = track == "tuned" and not architecture.is_convolutional
+        shape: Any = (-1,) if flat else (-1, *architecture.input_shape)
 
         def loss_of(trainable: Any, fixed: Any, noisy: Any, clean: Any) -> Any:
             output, moved = network.apply(

@@ -8,6 +8,7 @@ tuned
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -51,11 +52,13 @@ class KerasJax(KerasAdapter):
 
         model, loss, optimizer, batch_size = self.model, self.loss, self.optimizer, self.training.batch_size
 
+        # As in the jax adapter: on a CPU, XLA does not vectorise along a last axis of one channel.
+        size = math.prod(architecture.input_shape)
+        shape = (-1, *architecture.input_shape) if architecture.is_convolutional else (-1, size)
+
         def loss_of(trainable: Any, other: Any, noisy: Any, clean: Any) -> Any:
             output, other = model.stateless_call(trainable, other, noisy, training=True)
-            # As in the jax adapter: on a CPU, XLA does not vectorise along a last axis of one channel.
-            rows = (len(noisy), -1)
-            return loss(clean.reshape(rows), output.reshape(rows)), other
+            return loss(clean.reshape(shape), output.reshape(shape)), other
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
 

@@ -75,11 +75,13 @@ class KerasTensorFlow(KerasAdapter):
         variables = model.trainable_variables
         compiled = self.setting.device == "cuda" or not architecture.is_convolutional
 
+        # As in the jax adapter: on a CPU, XLA does not vectorise along a last axis of one channel.
+        size = math.prod(architecture.input_shape)
+        shape = (-1, *architecture.input_shape) if architecture.is_convolutional else (-1, size)
+
         def train(noisy: Any, clean: Any) -> Any:
-            # As in the jax adapter: on a CPU, XLA does not vectorise along a last axis of one channel.
-            rows = (tf.shape(noisy)[0], math.prod(architecture.input_shape))
             with tf.GradientTape() as tape:
-                value = loss(tf.reshape(clean, rows), tf.reshape(model(noisy, training=True), rows))
+                value = loss(tf.reshape(clean, shape), tf.reshape(model(noisy, training=True), shape))
             optimizer.apply(tape.gradient(value, [variable.value for variable in variables]), variables)
             return value
 
