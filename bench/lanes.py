@@ -239,19 +239,24 @@ class Lanes:
         return best[1] if best else None
 
     def _nearest(self, lane: int, jobs: Sequence[Job]) -> Job | None:
-        """The first that goes on with what this lane does or has met, else the first that no other lane has met."""
-        met = {index: {(key, near) for key in own for near in own[key].met} for index, own in enumerate(self._own)}
-        mine = [job for job in jobs if job.near is not None and (job.queue, job.near) in met[lane]]
-        taken = {near for other, near in self._near.items() if other != lane}
-        taken |= {near for other, nears in met.items() if other != lane for near in nears}
+        """Of ``jobs``, all of one queue: the first that goes on with what this lane does, else with what its worker has
+        met, else the first that no other lane has met."""
+        key, last = jobs[0].queue, self._near.get(lane)
+        mine = self._met(lane, key)
+        others = {near for other in range(len(self._own)) if other != lane for near in self._met(other, key)}
         return next(
             itertools.chain(
-                (job for job in mine if (job.queue, job.near) == self._near.get(lane)),
-                mine,
-                (job for job in jobs if job.near is None or (job.queue, job.near) not in taken),
+                (job for job in jobs if job.near in mine and (key, job.near) == last),
+                (job for job in jobs if job.near in mine),
+                (job for job in jobs if job.near is None or job.near not in others),
             ),
             None,
         )
+
+    def _met(self, lane: int, key: tuple[str, Setting]) -> set[Hashable]:
+        """What the worker of a lane for this queue may still hold, and what the lane is beginning with."""
+        worker, begun = self._own[lane].get(key), self._near.get(lane)
+        return (worker.met if worker else set()) | ({begun[1]} if begun and begun[0] == key else set())
 
     def _mean(self, key: tuple[str, Setting]) -> float:
         spent = self._spent.get(key)

@@ -39,9 +39,10 @@ class Networks:
 
     def find(self, cell: Cell) -> Network | None:
         """That of ``cell``, if it is still there."""
-        found = self._built.get(cell.build_key())
+        key = cell.build_key()
+        found = self._built.get(key)
         if found is not None:
-            self._built.move_to_end(cell.build_key())
+            self._built.move_to_end(key)
         return found
 
     @contextlib.contextmanager

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from results.journal import replace_file
 
 SCHEMA = 1
 
@@ -35,13 +36,7 @@ class Rounds:
 
     def save(self, content: dict[str, Any]) -> None:
         """Whole or not at all, whatever happens meanwhile."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f".{os.getpid()}-{self.path.name}")
-        with part.open("w", encoding="utf-8") as file:
-            json.dump({**self._owner, "content": content}, file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        replace_file(self.path, json.dumps({**self._owner, "content": content}, allow_nan=False))
 
     def clear(self) -> None:
         """The session is in the journal."""

@@ -85,7 +85,9 @@ class SessionRun:
         for cell in session.cells:
             self.workloads.setdefault(replace(cell, backend="", track="tuned"), []).append(cell)
         self.contestants: list[Contestant] = list(dict.fromkeys((c.backend, c.track) for c in session.cells))
-        self.pools = core_pools(None, len(cpus)) if session.starts_together else [cpus]
+        # A device is for one process at a time, whatever it does.
+        exclusive = any(cell.device != "cpu" for cell in session.cells)
+        self.pools = core_pools(None, len(cpus)) if session.starts_together and not exclusive else [cpus]
         self.measured = 0
         """Rounds that this run has added."""
         self.workers: dict[Contestant, Worker] = {}

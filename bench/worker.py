@@ -76,7 +76,7 @@ class Server:
         if self._timing is None:
             from bench.timing import TimingBench
 
-            self._timing = TimingBench(self.networks.clear(), self.setting.precision, self._rss_after_import)
+            self._timing = TimingBench(self.adapter, self.setting.precision, self._rss_after_import)
         return self._timing
 
     def configure(self, request: Payload) -> Payload:

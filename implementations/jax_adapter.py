@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from implementations import jax_device, native
 from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
 from implementations.architecture import Architecture, BatchNorm, Conv2DTranspose, LeakyReLU, is_trainable
-from implementations.epochs import room, with_room
+from implementations.epochs import loss_shape, room, with_room
 from implementations.parameters import Array, Weights
 from implementations.training import Training
 
@@ -82,11 +82,7 @@ class Jax(Adapter):
         size, linear, corrected = training.batch_size, architecture.is_linear, training.native
         convolve, self._whole_epochs = self._training_path()
         coarse = "bfloat16" if self.setting.precision == "bfloat16" else None
-        # A mean over all values whatever their shape; but on a CPU, XLA does not vectorise along a last axis of one
-        # channel: dense with BCE, 128 a batch, 18,600 images/s as images and 28,400 as one row.  (Behind convolutions
-        # it does no good: keras[jax], conv, 704 and 670.)
-        flat = track == "tuned" and not architecture.is_convolutional
-        shape: Any = (-1,) if flat else (-1, *architecture.input_shape)
+        shape = loss_shape(architecture) if track == "tuned" else (-1, *architecture.input_shape)
 
         def loss_of(trainable: Any, fixed: Any, noisy: Any, clean: Any) -> Any:
             output, moved = network.apply(

@@ -8,7 +8,6 @@ tuned
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from implementations import jax_device
 from implementations.adapter import Device, Setting
 from implementations.architecture import Architecture
-from implementations.epochs import with_room
+from implementations.epochs import loss_shape, with_room
 from implementations.keras_adapter import KerasAdapter
 from implementations.parameters import Array, Weights
 
@@ -52,9 +51,7 @@ class KerasJax(KerasAdapter):
 
         model, loss, optimizer, batch_size = self.model, self.loss, self.optimizer, self.training.batch_size
 
-        # As in the jax adapter: on a CPU, XLA does not vectorise along a last axis of one channel.
-        size = math.prod(architecture.input_shape)
-        shape = (-1, *architecture.input_shape) if architecture.is_convolutional else (-1, size)
+        shape = loss_shape(architecture)
 
         def loss_of(trainable: Any, other: Any, noisy: Any, clean: Any) -> Any:
             output, other = model.stateless_call(trainable, other, noisy, training=True)

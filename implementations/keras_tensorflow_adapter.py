@@ -9,7 +9,6 @@ tuned
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from implementations.adapter import Device, Setting, without_tf32
 from implementations.architecture import Architecture
-from implementations.epochs import with_room
+from implementations.epochs import loss_shape, with_room
 from implementations.keras_adapter import KerasAdapter
 from implementations.parameters import Array
 
@@ -75,9 +74,7 @@ class KerasTensorFlow(KerasAdapter):
         variables = model.trainable_variables
         compiled = self.setting.device == "cuda" or not architecture.is_convolutional
 
-        # As in the jax adapter: on a CPU, XLA does not vectorise along a last axis of one channel.
-        size = math.prod(architecture.input_shape)
-        shape = (-1, *architecture.input_shape) if architecture.is_convolutional else (-1, size)
+        shape = loss_shape(architecture)
 
         def train(noisy: Any, clean: Any) -> Any:
             with tf.GradientTape() as tape:

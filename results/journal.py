@@ -190,10 +190,13 @@ def read_run_file(folder: Path | str) -> dict[str, Any]:
 def write_run_file(folder: Path | str, data: dict[str, Any]) -> None:
     """Replace run.json in one step: whoever reads sees the old file or the new one.  RecordError on what is no JSON."""
     dumps(data)
-    text = json.dumps(data, allow_nan=False, indent=2) + "\n"
-    path = Path(folder) / RUN_FILE
+    replace_file(Path(folder) / RUN_FILE, json.dumps(data, allow_nan=False, indent=2) + "\n")
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Let ``text`` stand in ``path``, in one step and for good: on the disk when this is back."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{RUN_FILE}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
             file.write(text.encode())

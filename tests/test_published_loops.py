@@ -10,8 +10,9 @@ import pytest
 
 from bench.process import ROOT, source_environment
 from bench.suite.published_loops import LOOPS
-from bench.suite.test_published_loops import cell_of, quotient
+from bench.suite.test_published_loops import cell_of
 from implementations.adapter import adapter_class
+from results.statistics import paired_ratio
 
 SCRIPT = """
 import json
@@ -66,7 +67,7 @@ def test_recipes_are_workloads_as_published() -> None:
 
 
 def test_ratios_are_of_processes_of_the_same_round() -> None:
-    found = quotient([4.0, 8.0, 2.0], [1.0, 2.0, 0.5])
+    found = paired_ratio([4.0, 8.0, 2.0], [1.0, 2.0, 0.5])
     assert (found.value, found.low, found.high) == pytest.approx((4, 4, 4))
-    spread = quotient([4.0, 2.0, 3.0], [1.0, 1.0, 1.0])
+    spread = paired_ratio([4.0, 2.0, 3.0], [1.0, 1.0, 1.0])
     assert spread.low < spread.value < spread.high

@@ -181,6 +181,13 @@ def test_processes_may_start_side_by_side_and_are_measured_on_the_same_core(
     assert entry["imported_with"] == entry["prepared_with"] == 0
 
 
+def test_on_a_device_processes_start_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "core_pools", lambda jobs, threads: [[0], [1]])
+    for device, pools in (("cpu", [[0], [1]]), ("cuda", [[0]])):
+        what = session(cell("fake", device=device), cell("other", device=device), starts_together=True)
+        assert SessionRun(what, logs=tmp_path, cpus=[0]).pools == pools
+
+
 def test_tracks_are_contestants_and_workloads_share_processes(tmp_path: Path) -> None:
     cells = [cell(track=track, loss=loss) for loss in ("mse", "bce") for track in ("idiomatic", "tuned")]
     results = measure(session(*cells, rounds=2, blocks=1), tmp_path)

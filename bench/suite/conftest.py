@@ -9,7 +9,10 @@ own.  The rounds of one worker are blocks of one process: for intervals over pro
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +24,7 @@ import pytest
 
 from bench.cells import TimingCell
 from bench.plan import not_offered
-from bench.process import Worker, WorkerFailure, distinct_cores
+from bench.process import ROOT, Worker, WorkerFailure, distinct_cores, source_environment
 from bench.timing import BlockKind, staged_samples
 from implementations import adapter, catalog
 
@@ -78,6 +81,20 @@ class Contestant:
     def memory(self) -> dict[str, Any]:
         """The cheapest question there is."""
         return self.worker.request("memory", REQUEST_TIMEOUT)
+
+
+def fresh_process(module: str, *arguments: str) -> Any:
+    """What a process of its own, ``python -m MODULE``, has measured: JSON on the last line of its stdout."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env=source_environment(ROOT),
+        capture_output=True,
+        text=True,
+        timeout=REQUEST_TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def scalars(facts: Mapping[str, Any]) -> dict[str, str | int | float | bool]:

@@ -9,17 +9,14 @@ that the harness's epoch took 1 % longer.
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from bench.process import ROOT, distinct_cores, source_environment
+from bench.process import distinct_cores
 from bench.suite.by_hand import BATCH, LOOPS, SAMPLES
-from bench.suite.conftest import CLOCK, REQUEST_TIMEOUT, scalars
+from bench.suite.conftest import CLOCK, fresh_process, scalars
 from implementations import adapter
 from results.statistics import Interval, mean_interval, pair_estimate
 
@@ -37,12 +34,9 @@ def ratio(runs: list[dict[str, list[list[float]]]], clock: int) -> Interval:
 
 def process(backend: str, pairs: int) -> dict[str, list[list[float]]]:
     """What one fresh process has measured."""
-    command = [sys.executable, "-m", "bench.suite.by_hand", backend, str(distinct_cores()[0]), str(pairs)]
-    done = subprocess.run(
-        command, env=source_environment(ROOT), capture_output=True, text=True, timeout=REQUEST_TIMEOUT, check=False
+    found: dict[str, list[list[float]]] = fresh_process(
+        "bench.suite.by_hand", backend, str(distinct_cores()[0]), str(pairs)
     )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, list[list[float]]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -10,11 +10,7 @@ Ratios are printed and stand in ``extra_info``: 4 says that the source's loop ta
 
 from __future__ import annotations
 
-import json
-import math
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,15 +18,16 @@ from typing import Any
 import pytest
 
 from bench.cells import TimingCell
-from bench.process import ROOT, Worker, distinct_cores, source_environment
+from bench.process import Worker, distinct_cores
 from bench.reproduce import recipe as recipes
-from bench.suite.conftest import CLOCK, REQUEST_TIMEOUT, missing, scalars
+from bench.suite.conftest import CLOCK, REQUEST_TIMEOUT, fresh_process, missing, scalars
 from bench.suite.published_loops import LOOPS, SAMPLES
-from results.statistics import Interval, mean_interval
+from results.statistics import paired_ratio
 
 ROUNDS, EPOCHS = 3, 5
 PUBLISHED, SCHEDULED = "published", "published, scheduled as our workers"
-TUNED = ("keras[tensorflow]", "torch", "jax")
+PUBLISHED_ON = "keras[tensorflow]"
+TUNED = (PUBLISHED_ON, "torch", "jax")
 
 
 def cell_of(name: str, backend: str) -> TimingCell:
@@ -43,17 +40,8 @@ def cell_of(name: str, backend: str) -> TimingCell:
 
 def published(name: str, *options: str) -> float:
     """Seconds an image, the median over the epochs of a fresh process."""
-    command = [sys.executable, "-m", "bench.suite.published_loops", name, str(distinct_cores()[0]), str(EPOCHS)]
-    done = subprocess.run(
-        [*command, *options],
-        env=source_environment(ROOT),
-        capture_output=True,
-        text=True,
-        timeout=REQUEST_TIMEOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return float(statistics.median(json.loads(done.stdout.splitlines()[-1]))) / SAMPLES
+    found = fresh_process("bench.suite.published_loops", name, str(distinct_cores()[0]), str(EPOCHS), *options)
+    return float(statistics.median(found)) / SAMPLES
 
 
 def tuned(cell: TimingCell, logs: Path) -> float:
@@ -65,19 +53,14 @@ def tuned(cell: TimingCell, logs: Path) -> float:
         return float(statistics.median(block["seconds"] / block["samples"] for block in blocks))
 
 
-def quotient(slow: list[float], fast: list[float]) -> Interval:
-    """Over rounds, each of which has a process of either."""
-    found = mean_interval([math.log(a / b) for a, b in zip(slow, fast, strict=True)])
-    return Interval(*(math.exp(value) for value in (found.value, found.low, found.high)))
-
-
 @pytest.mark.benchmark(group="published loops against tuned tracks", timer=CLOCK)
 @pytest.mark.parametrize("name", list(LOOPS))
 def test_tuned_track_against_the_loop_of_its_source(benchmark: Any, name: str) -> None:
     """An epoch as published; how many times as long as on the tuned tracks is in ``extra_info``."""
-    cells = {backend: cell_of(name, backend) for backend in TUNED if not missing(cell_of(name, backend))}
-    if reason := missing(cell_of(name, "keras[tensorflow]")):
+    if reason := missing(cell_of(name, PUBLISHED_ON)):
         pytest.skip(reason)
+    wanted = {backend: cell_of(name, backend) for backend in TUNED}
+    cells = {backend: cell for backend, cell in wanted.items() if not missing(cell)}
     seconds: dict[str, list[float]] = {side: [] for side in (PUBLISHED, SCHEDULED, *cells)}
     with tempfile.TemporaryDirectory(prefix="daebench-") as logs:
         for number in range(ROUNDS):
@@ -90,7 +73,7 @@ def test_tuned_track_against_the_loop_of_its_source(benchmark: Any, name: str) -
     facts: dict[str, Any] = {"recipe": name, "rounds": ROUNDS, "samples": SAMPLES, "images_per_second": rates}
     lines = [f"\n{name}: published {rates[PUBLISHED]:,.0f} images/s, in our scheduling {rates[SCHEDULED]:,.0f}"]
     for backend in cells:
-        against = {side: quotient(seconds[side], seconds[backend]) for side in (PUBLISHED, SCHEDULED)}
+        against = {side: paired_ratio(seconds[side], seconds[backend]) for side in (PUBLISHED, SCHEDULED)}
         for side, found in against.items():
             prefix = f"{side} over {backend}"
             facts |= {prefix: found.value, f"{prefix}, low": found.low, f"{prefix}, high": found.high}
