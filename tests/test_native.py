@@ -241,10 +241,11 @@ def test_both_tracks_train_the_same_native_network(backend: str, network: str, t
     outputs = [arrays[f"{network}/native {track}/output"] for track in ("idiomatic", "tuned")]
     assert outputs[0].min() >= 0
     assert outputs[0].max() <= 1
-    if (backend, network) != ("torch", "bn"):
+    if network != "bn" or backend.startswith("keras"):
         assert np.median(np.abs(outputs[0] - outputs[1])) < CLOSE
         return
-    # Small epsilons: in float32 rounding of gradients that are 0 grows to whole steps, here and in no other backend.
+    # Small epsilons: in float32 rounding of gradients that are 0 grows to whole steps, in torch on every processor, in
+    # JAX on some.
     plain, tuned = weights(arrays, "exact/idiomatic"), weights(arrays, "exact/tuned")
     kernels = [name for name in plain if name.endswith("kernel")]
     assert max(float(np.median(np.abs(plain[name] - tuned[name]))) for name in kernels) < 1e-12
