@@ -72,7 +72,8 @@ class KerasAdapter(Adapter):
                 f"Keras runs on {keras.backend.backend()}, not {self.engine}: was KERAS_BACKEND set too late?"
             )
         keras.config.set_floatx(setting.dtype)
-        self.remedies = _float64_remedies() if setting.precision == "float64" else ()
+        if setting.precision == "float64":
+            _promote_to_float64()
 
     @abstractmethod
     def configure_engine(self, setting: Setting) -> None:
@@ -345,7 +346,7 @@ def _frozen_batch_norm() -> Any:
 
 
 def make_optimizer(optimizer: Optimizer, dtype: str) -> keras.optimizers.Optimizer:
-    """Keras' own formulas are the specification's; only float64 needs help (see :func:`_float64_remedies`)."""
+    """Keras' own formulas are the specification's; only float64 needs help (see :func:`_promote_to_float64`)."""
     import keras
 
     # On TensorFlow a Python float is taken through float32 first (0.9 becomes 0.8999999761...); np.float64 is not.
@@ -385,30 +386,16 @@ def as_specified(optimizer: keras.optimizers.Optimizer) -> Optimizer:
     raise TypeError(f"not an optimizer of the specification: {optimizer!r}")
 
 
-def _float64_remedies() -> tuple[str, ...]:
-    """Mend what keeps Keras 3 from computing in float64 when it was asked to; returns what was needed.
+def _promote_to_float64() -> None:
+    """Mend what keeps Keras 3 from computing in float64 off TensorFlow when it was asked to: its table of promotions
+    makes float64 float32, in ``ops.mean``, ``ops.var``, batch normalisation.
 
-    These touch private names, so each is tried only where it is there, and float64 is for certificates alone.
+    A private name, so it is touched only where it is there, and float64 is for certificates alone.
     """
-    import keras
-
-    needed = []
     try:
-        # The promotion table maps float64 to float32 off TensorFlow: ops.mean, ops.var, batch normalisation.
         from keras.src.backend.common import dtypes
 
         if dtypes.BIT64_TO_BIT32_DTYPE.get("float64") == "float32":
             dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
-            needed.append("promotion table")
     except (ImportError, AttributeError):
         pass
-    if keras.backend.backend() == "torch":
-        try:
-            # torch's float64 convolution backward fails for a channels-last kernel with one output channel.
-            import keras.src.backend.torch.nn as torch_nn
-
-            torch_nn._maybe_convert_to_channels_last = lambda tensor: tensor.contiguous()
-            needed.append("contiguous kernels")
-        except (ImportError, AttributeError):
-            pass
-    return tuple(needed)

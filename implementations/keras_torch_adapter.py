@@ -4,11 +4,16 @@ tuned
     Keras' model in a plain PyTorch loop: data staged on the device, torch's own fused optimizer on Keras'
     parameters instead of Keras' optimizer, no ``fit``; subnormal numbers flushed to zero;
     on a CPU, memory kept from step to step.
+
+Both tracks lay convolutions' kernels out as torch has them, and not channels-last as Keras does, where torch could not
+train otherwise: see :func:`contiguous_kernels`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +24,28 @@ from implementations.architecture import Architecture
 from implementations.keras_adapter import KerasAdapter, as_specified
 from implementations.parameters import Array, Weights
 from implementations.training import Training
+
+
+@contextlib.contextmanager
+def contiguous_kernels() -> Iterator[None]:
+    """Within it, Keras does not make the images and kernels of its convolutions channels-last.
+
+    On a CPU torch's own convolution, which it takes for a single image and for float64, can not differentiate a kernel
+    with one output channel that lies so ("slow_conv2d: grad_weight must be contiguous"): ``fit`` ends in that error,
+    if only in the last batch of an epoch.  A private name of Keras, so it is touched only where it is there.
+    """
+    try:
+        from keras.src.backend.torch import nn
+
+        theirs = nn._maybe_convert_to_channels_last
+    except (ImportError, AttributeError):
+        yield
+        return
+    nn._maybe_convert_to_channels_last = lambda tensor: tensor.contiguous()
+    try:
+        yield
+    finally:
+        nn._maybe_convert_to_channels_last = theirs
 
 
 class KerasTorch(KerasAdapter):
@@ -77,6 +104,17 @@ class KerasTorch(KerasAdapter):
         if self.track == "tuned":
             self._tensors = tuple(torch.from_numpy(part).to(self.setting.device) for part in self.staged)
 
+    def _kernels(self, samples: int) -> AbstractContextManager[None]:
+        """Kernels in the layout in which batches of so many samples train."""
+        alone = 1 in (self.training.batch_size, samples % self.training.batch_size)
+        if self.setting.device == "cpu" and (alone or self.setting.precision == "float64"):
+            return contiguous_kernels()
+        return contextlib.nullcontext()
+
+    def train_epoch(self, order: NDArray[np.int64]) -> float:
+        with self._kernels(len(order)):
+            return super().train_epoch(order)
+
     def tuned_epoch(self, order: NDArray[np.int64]) -> float:
         import torch
 
@@ -104,9 +142,10 @@ class KerasTorch(KerasAdapter):
         import torch
 
         parameters = [variable.value for variable in self.model.trainable_variables]
-        output = self.model(torch.from_numpy(noisy).to(self.setting.device), training=True)
-        loss = self.loss(torch.from_numpy(clean).to(self.setting.device), output)
-        gradients = torch.autograd.grad(loss, parameters)
+        with self._kernels(len(noisy)):
+            output = self.model(torch.from_numpy(noisy).to(self.setting.device), training=True)
+            loss = self.loss(torch.from_numpy(clean).to(self.setting.device), output)
+            gradients = torch.autograd.grad(loss, parameters)
         return output.detach().cpu().numpy(), loss.item(), [gradient.cpu().numpy() for gradient in gradients]
 
     def synchronize(self) -> None:
