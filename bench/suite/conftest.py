@@ -83,11 +83,11 @@ class Contestant:
         return self.worker.request("memory", REQUEST_TIMEOUT)
 
 
-def fresh_process(module: str, *arguments: str) -> Any:
+def fresh_process(module: str, *arguments: str, **variables: str) -> Any:
     """What a process of its own, ``python -m MODULE``, has measured: JSON on the last line of its stdout."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        env=source_environment(ROOT),
+        env=source_environment(ROOT) | variables,
         capture_output=True,
         text=True,
         timeout=REQUEST_TIMEOUT,
