@@ -12,7 +12,7 @@ from implementations import catalog
 @pytest.mark.parametrize("network", ["dense", "conv"])
 def test_the_operations_are_those_of_a_step(network: str) -> None:
     made = catalog.make(network, (28, 28, 1), None)
-    total = sum(flops for _, flops, _ in ceilings.operations("torch", network))
+    total = sum(flops for _, flops, _ in ceilings.products("torch", network))
     assert total == ceilings.BATCH * (made.forward_flops() + made.backward_flops())
 
 
@@ -20,7 +20,7 @@ def test_calls_give_what_the_layers_do() -> None:
     """Forward what comes out, by the inputs what went in, by the weights a kernel: transposed or not."""
     nodes = {node.name: node for node in catalog.make("conv", (28, 28, 1), None).nodes()}
     seen = set()
-    for name, _, ways in ceilings.operations("torch", "conv"):
+    for name, _, ways in ceilings.products("torch", "conv"):
         layer, part = name.split()
         node = nodes[layer]
         images = len(node.input_shape) == 3
@@ -38,17 +38,23 @@ def test_calls_give_what_the_layers_do() -> None:
     assert len(seen) == 9
 
 
+def test_the_rest_is_a_loss_and_a_step_of_the_optimizer() -> None:
+    for call in ceilings.rest("torch", "dense").values():
+        call()
+    assert ceilings.rest("torch", "dense").keys() == ceilings.rest("jax", "dense").keys() == {"loss", "optimizer"}
+
+
 def test_the_fastest_by_the_medians_counts() -> None:
     rounds = [
         {
-            "a": {"peak": peak, "operations": {"x": [10, fast], "y": [10, 1.0]}},
-            "b": {"peak": 1.0, "operations": {"x": [10, 2.0]}},
+            "a": {"parts": {"x": [10, fast], "loss": [0, 1.0]}},
+            "b": {"parts": {"x": [10, 2.0]}},
         }
-        for peak, fast in ((3.0, 9.0), (9.0, 1.0), (4.0, 1.5))
+        for fast in (9.0, 1.0, 1.5)
     ]
-    assert fastest(rounds) == (4.0, {"x": (10, "a", 1.5), "y": (10, "a", 1.0)})
+    assert fastest(rounds) == {"x": (10, "a", 1.5), "loss": (0, "a", 1.0)}
 
 
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(ValueError, match="only odd kernels with same padding"):
-        list(ceilings.operations("torch", "bn"))
+        list(ceilings.products("torch", "bn"))

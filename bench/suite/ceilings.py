@@ -1,9 +1,11 @@
-"""How fast the products and convolutions of one training step are by themselves, in one library.
+"""How fast the parts of one training step are by themselves, in one library.
 
-``python -m bench.suite.ceilings torch conv 0``: library, network, core; JSON on stdout: ``peak``, operations a second
-of a large product, and ``operations``, by name: floating-point operations and the seconds that they take.  Each is
-called again and again on arrays that are there already, in the layout that is fastest: no step can be faster than the
-sum, whatever a tuned track does about losses, activations and optimizers.
+``python -m bench.suite.ceilings torch conv 0``: library, network, core; JSON on stdout.  ``peak``: operations a second
+of a large product.  ``parts``: by name, floating-point operations and the seconds that they take; all that multiplies,
+the loss and the optimizer.  Each is called again and again on arrays that are there already, in the layout that is
+fastest, so that what it reads is in the nearest cache that is large enough: no step can be faster than the sum.
+``in_turn``: the seconds of all that multiplies when each is called once, as in a step, or None where the library does
+not have it all.
 """
 
 from __future__ import annotations
@@ -63,21 +65,21 @@ def _of(node: Node) -> tuple[Convolution, bool]:
     return Convolution(node.output_shape[0], layer.filters, channels, layer.kernel, layer.stride), True
 
 
-def operations(library: str, network: str) -> Iterator[tuple[str, int, list[Call]]]:
+def products(library: str, network: str) -> Iterator[tuple[str, int, list[Call]]]:
     """(name, floating-point operations, ways to compute it) of everything in a step that multiplies."""
     first = True
     for node in catalog.make(network, (28, 28, 1), None).nodes():
         flops = 2 * BATCH * architecture.multiply_adds(node.layer, node.input_shape)
         if not flops:
             continue
-        ways = _products(library, node) if isinstance(node.layer, Dense) else _convolutions(library, node)
+        ways = _dense(library, node) if isinstance(node.layer, Dense) else _convolutions(library, node)
         # The gradient by the images themselves is not wanted.
         for name in ("forward", "weights") if first else ("forward", "weights", "inputs"):
-            yield f"{node.name} {name}", flops, [calls[name] for calls in ways]
+            yield f"{node.name} {name}", flops, [calls[name] for calls in ways if name in calls]
         first = False
 
 
-def _products(library: str, node: Node) -> list[Calls]:
+def _dense(library: str, node: Node) -> list[Calls]:
     inputs, outputs = node.input_shape[0], node.output_shape[0]
     shapes = {
         "forward": (BATCH, inputs, outputs),
@@ -89,10 +91,9 @@ def _products(library: str, node: Node) -> list[Calls]:
 
 def _convolutions(library: str, node: Node) -> list[Calls]:
     what, transposed = _of(node)
+    turned = {"forward": "inputs", "inputs": "forward", "weights": "weights"}
     found = [make(what) for make in CONVOLUTIONS[library]]
-    if transposed:
-        found = [{**calls, "forward": calls["inputs"], "inputs": calls["forward"]} for calls in found]
-    return found
+    return [{turned[name]: call for name, call in calls.items()} for calls in found] if transposed else found
 
 
 def _arrays(*shapes: tuple[int, ...]) -> list[Any]:
@@ -147,6 +148,28 @@ def _by_torch(what: Convolution, layout: str) -> Calls:
     }
 
 
+def _by_planes(what: Convolution) -> Calls:
+    """The tuned track's own way for one filter: a product that makes a plane for every tap."""
+    import torch
+
+    from implementations.torch_tuned import OneFilterConv2d
+
+    if (what.filters, what.stride) != (1, 1):
+        return {}
+    x, g = (
+        torch.from_numpy(part).contiguous(memory_format=torch.channels_last)
+        for part in _arrays(
+            (BATCH, what.channels, what.height, what.height), (BATCH, what.filters, what.height, what.height)
+        )
+    )
+    layer = OneFilterConv2d(what.channels, what.kernel, same=True, turned=False)
+    y = layer(x)
+    return {
+        "forward": lambda: layer(x),
+        "weights": lambda: torch.autograd.grad(y, [layer.weight, layer.bias], g, retain_graph=True),
+    }
+
+
 def _by_tensorflow(what: Convolution) -> Calls:
     import tensorflow as tf
 
@@ -190,11 +213,59 @@ def _channels_last(what: Convolution) -> tuple[tuple[int, ...], ...]:
 
 CONVOLUTIONS: dict[str, list[Callable[[Convolution], Calls]]] = {
     "numpy": [],
-    "torch": [partial(_by_torch, layout=layout) for layout in ("channels_last", "contiguous_format")],
+    "torch": [partial(_by_torch, layout=layout) for layout in ("channels_last", "contiguous_format")] + [_by_planes],
     "tensorflow": [_by_tensorflow],
     "jax": [_by_jax],
 }
 """The ways of each library, of which the fastest counts."""
+
+
+def rest(library: str, network: str) -> dict[str, Call]:
+    """The loss (binary cross-entropy) with its gradient, and a step of Adam on weights of these sizes: by the functions
+    of the tuned tracks."""
+    from implementations.training import Adam
+
+    shapes = [shape for shape in catalog.make(network, (28, 28, 1), None).parameter_shapes().values()]
+    weights, gradients, (output, clean) = _arrays(*shapes), _arrays(*shapes), _arrays((BATCH, 784), (BATCH, 784))
+    if library == "torch":
+        import torch
+
+        from implementations.torch_network import make_loss, make_optimizer
+
+        parameters = [torch.nn.Parameter(torch.from_numpy(weight)) for weight in weights]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = torch.from_numpy(gradient)
+        logits, wanted, loss = torch.from_numpy(output).requires_grad_(), torch.from_numpy(clean), make_loss("bce")
+        return {
+            "loss": lambda: torch.autograd.grad(loss(logits, wanted), logits),
+            "optimizer": make_optimizer(Adam(), parameters, fused=True).step,
+        }
+    if library == "jax":
+        import jax
+
+        from implementations import jax_network
+
+        given = [jax.device_put(part) for part in gradients]
+        empty = [np.zeros_like(part) for part in weights]
+        scale = jax.device_put(np.float32(jax_network.scales(Adam(), 0, 1)[0]))
+
+        def update(state: Any) -> Any:
+            return [
+                jax_network.update(Adam(), weight, gradient, first, second, scale)
+                for (weight, first, second), gradient in zip(state, given, strict=True)
+            ]
+
+        step = jax.jit(update, donate_argnums=0)
+        state = [tuple(map(jax.device_put, parts)) for parts in zip(weights, empty, empty, strict=True)]
+
+        def optimize() -> None:
+            nonlocal state
+            state = jax.block_until_ready(step(state))
+
+        differentiate = jax.jit(jax.value_and_grad(partial(jax_network.mean_loss, "bce", linear=False)))
+        images = jax.device_put(output), jax.device_put(clean)
+        return {"loss": lambda: jax.block_until_ready(differentiate(*images)), "optimizer": optimize}
+    return {}
 
 
 def seconds(call: Call) -> float:
@@ -214,11 +285,17 @@ def seconds(call: Call) -> float:
 
 def measure(library: str, network: str) -> dict[str, Any]:
     peak = 2 * PEAK**3 / seconds(_product(library, PEAK, PEAK, PEAK, part="forward"))
-    found = {}
-    for name, flops, ways in operations(library, network):
+    parts: dict[str, tuple[int, float]] = {}
+    fastest = []
+    for name, flops, ways in products(library, network):
         if ways:
-            found[name] = [flops, min(map(seconds, ways))]
-    return {"peak": peak, "operations": found}
+            found = [seconds(way) for way in ways]
+            fastest.append(ways[found.index(min(found))])
+            parts[name] = flops, min(found)
+    whole = len(fastest) == len(list(products(library, network)))
+    in_turn = seconds(lambda: [call() for call in fastest]) if whole else None
+    parts |= {name: (0, seconds(call)) for name, call in rest(library, network).items()}
+    return {"peak": peak, "parts": parts, "in_turn": in_turn}
 
 
 def _one_thread(library: str) -> None:
