@@ -36,6 +36,8 @@ WORK_PER_SECOND = {"cpu": 60e9, "cuda": 2e12, "mps": 5e11}
 the middle of what PyTorch and TensorFlow reach on one core; a tuned GPU reaches more and runs several epochs."""
 MINIMUM_BATCHES = 16
 """An epoch of fewer steps would measure what is done once per epoch, not training."""
+MAXIMUM_BATCHES = 512
+"""More steps say nothing more: with single images it would be thousands, of milliseconds each in some frameworks."""
 MAXIMUM_SAMPLES = 60_000
 """The size of MNIST."""
 LATENCY_CALLS = (5, 50)
@@ -73,7 +75,7 @@ def staged_samples(architecture: Architecture, batch_size: int, device: str, thr
     flops = architecture.forward_flops() + architecture.backward_flops()
     speed = WORK_PER_SECOND[device] * (threads if device == "cpu" else 1)
     wanted = min(speed * block_seconds / max(flops, 1), MAXIMUM_SAMPLES)
-    return max(MINIMUM_BATCHES, math.floor(wanted / batch_size)) * batch_size
+    return max(MINIMUM_BATCHES, min(MAXIMUM_BATCHES, math.floor(wanted / batch_size))) * batch_size
 
 
 class TimingBench:

@@ -309,6 +309,7 @@ def test_epochs_have_whole_batches_and_about_the_length_of_a_block(monkeypatch: 
     flops = dense.forward_flops() + dense.backward_flops()
     assert samples * flops / 60e9 == pytest.approx(0.5, rel=0.05)
     assert staged_samples(dense, 128, "cpu", 1, 0.0) == timing.MINIMUM_BATCHES * 128
+    assert staged_samples(dense, 1, "cpu", 1, 0.5) == timing.MAXIMUM_BATCHES, "single images: not thousands of steps"
     assert staged_samples(dense, 128, "cuda", 1, 10.0) <= timing.MAXIMUM_SAMPLES
 
 
