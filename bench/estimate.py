@@ -40,8 +40,8 @@ class Speed:
     """Of one backend and track on one core, in training.  Floating-point operations a second; seconds of a value that a
     layer gives, and of a step.
 
-    Fitted to the six networks of results/published/speed, of which it gives two thirds within 15 %, all but one within
-    50.
+    Fitted to the six networks of results/published/speed, whose 60 rates it gives back, 43 within 15 % and all but one
+    within 50: how well it does on other machines and batches is not known from that.
     """
 
     dense: float

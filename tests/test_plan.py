@@ -232,9 +232,8 @@ def test_the_standard_sweep_has_what_it_promises(monkeypatch: pytest.MonkeyPatch
     free = [cell for cell in made.trials if cell.architecture in ("dense", "conv")]
     assert len({cell.latent for cell in free}) >= 4
     assert len({cell.seed for cell in free}) >= 3
-    # Two hours, and some room.  Fitted to measured rates, the estimate was 11 % too high for the session of
-    # results/published/speed (50m53s for 45m45s) and 10 % for `quick`.
-    assert estimate(made, jobs=2).total < 2 * 3600 / 1.2
+    # Two hours, and some room: the estimate may be half as much again too low.
+    assert estimate(made, jobs=2).total < 2 * 3600 / 1.5
 
 
 def test_an_estimate_grows_with_the_work_and_shrinks_with_the_cores(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def rest(library: str, network: str) -> dict[str, Call]:
     of the tuned tracks."""
     from implementations.training import Adam
 
-    shapes = [shape for shape in catalog.make(network, (28, 28, 1), None).parameter_shapes().values()]
+    shapes = list(catalog.make(network, (28, 28, 1), None).parameter_shapes().values())
     weights, gradients, (output, clean) = _arrays(*shapes), _arrays(*shapes), _arrays((BATCH, 784), (BATCH, 784))
     if library == "torch":
         import torch
@@ -287,12 +287,13 @@ def measure(library: str, network: str) -> dict[str, Any]:
     peak = 2 * PEAK**3 / seconds(_product(library, PEAK, PEAK, PEAK, part="forward"))
     parts: dict[str, tuple[int, float]] = {}
     fastest = []
-    for name, flops, ways in products(library, network):
+    entries = list(products(library, network))
+    for name, flops, ways in entries:
         if ways:
             found = [seconds(way) for way in ways]
             fastest.append(ways[found.index(min(found))])
             parts[name] = flops, min(found)
-    whole = len(fastest) == len(list(products(library, network)))
+    whole = len(fastest) == len(entries)
     in_turn = seconds(lambda: [call() for call in fastest]) if whole else None
     parts |= {name: (0, seconds(call)) for name, call in rest(library, network).items()}
     return {"peak": peak, "parts": parts, "in_turn": in_turn}
