@@ -25,6 +25,7 @@ from bench.cells import TimingCell
 from bench.disturbance import Watch, scheduling, threads_alive
 from implementations import counter, parameters
 from implementations.adapter import Adapter, Precision, dtype_of
+from implementations.aligned import aligned
 from implementations.architecture import Architecture
 
 BlockKind = Literal["train", "inference", "latency"]
@@ -101,8 +102,10 @@ class TimingBench:
             memory.reset_peak()
         self.cell = cell
         architecture, training = cell.make_architecture(), cell.make_training()
-        noisy = counter.uniform((samples, *architecture.input_shape), "timing", "noisy").astype(self.dtype)
-        clean = counter.uniform((samples, *architecture.input_shape), "timing", "clean").astype(self.dtype)
+        noisy, clean = (
+            aligned(counter.uniform((samples, *architecture.input_shape), "timing", which), self.dtype)
+            for which in ("noisy", "clean")
+        )
         weights = parameters.initialise(architecture, SEED)
         self.images, self.epoch, self.batch_size = noisy, 0, cell.batch_size
         with _undisturbed():

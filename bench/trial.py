@@ -23,7 +23,7 @@ from bench.kept import save_strip
 from bench.lru import Lru
 from bench.networks import Networks
 from bench.parts import Parts
-from implementations import counter, parameters
+from implementations import aligned, counter, parameters
 from implementations.adapter import Adapter, source_digest
 from implementations.parameters import Array
 from implementations.training import Loss, Training
@@ -315,7 +315,7 @@ def _corrupt_train(cell: Noised, images: Images, epoch: int, out: Images | None 
     noise of image k * n + i."""
     noise, count = corruption.parse(cell.corruption), len(images)
     if out is None:
-        out = np.empty((cell.repeats * count, *images.shape[1:]), np.float32)
+        out = aligned.empty((cell.repeats * count, *images.shape[1:]), np.float32)
     for first in range(0, len(out), count):
         part = out[first : first + count]
         corruption.corrupt(
@@ -325,7 +325,11 @@ def _corrupt_train(cell: Noised, images: Images, epoch: int, out: Images | None 
 
 
 def _repeated(images: Images, repeats: int) -> Images:
-    return images if repeats == 1 else np.tile(images, (repeats, 1, 1, 1))
+    if repeats == 1:
+        return images
+    copies: Images = aligned.empty((repeats * len(images), *images.shape[1:]), images.dtype)
+    copies.reshape(repeats, *images.shape)[:] = images
+    return copies
 
 
 def corrupted(cell: Noised, clean: Clean, parts: Parts | None = None) -> Noisy:

@@ -200,7 +200,10 @@ class Adapter(ABC):
 
     @abstractmethod
     def stage(self, noisy: Array, clean: Array) -> None:
-        """Put the training data where this track wants it.  Its own figure (staging)."""
+        """Put the training data where this track wants it, in place of those before.  Its own figure (staging).
+
+        The arrays may be used where they lie (:mod:`implementations.aligned`): until others are staged, they are
+        changed only to be staged again."""
 
     @abstractmethod
     def train_epoch(self, order: NDArray[np.int64]) -> float:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from implementations import jax_device, native
 from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
+from implementations.aligned import aligned
 from implementations.architecture import Architecture, BatchNorm, Conv2DTranspose, LeakyReLU, is_trainable
 from implementations.epochs import loss_shape, room, with_room
 from implementations.parameters import Array, Weights
@@ -186,8 +187,9 @@ class Jax(Adapter):
         import jax
 
         self._arrays = noisy, clean
-        if self.track == "tuned":
-            self._tensors = tuple(jax.device_put(part) for part in self._arrays)
+        if self._whole_epochs:
+            # On a CPU where they lie, if they are aligned.
+            self._tensors = tuple(jax.device_put(aligned(part, self.setting.dtype)) for part in self._arrays)
 
     def train_epoch(self, order: NDArray[np.int64]) -> float:
         from implementations import jax_network as network

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
+from implementations.aligned import aligned
 from implementations.architecture import (
     Architecture,
     BatchNorm,
@@ -193,10 +194,7 @@ class KerasAdapter(Adapter):
         return int(self.model.count_params()), trainable
 
     def stage(self, noisy: Array, clean: Array) -> None:
-        self.staged = (
-            np.ascontiguousarray(noisy, self.setting.dtype),
-            np.ascontiguousarray(clean, self.setting.dtype),
-        )
+        self.staged = aligned(noisy, self.setting.dtype), aligned(clean, self.setting.dtype)
 
     def train_epoch(self, order: NDArray[np.int64]) -> float:
         if self.track == "tuned":

@@ -113,7 +113,8 @@ class KerasJax(KerasAdapter):
         import jax
 
         super().stage(noisy, clean)
-        if self.track == "tuned":
+        if self.track == "tuned" and self._epoch is not None:
+            # On a CPU where they lie: they are aligned.
             self._tensors = tuple(jax.device_put(part) for part in self.staged)
 
     def tuned_epoch(self, order: NDArray[np.int64]) -> float:

@@ -110,7 +110,10 @@ class KerasTensorFlow(KerasAdapter):
 
         super().stage(noisy, clean)
         if self.track == "tuned":
-            self._tensors = tuple(tf.constant(part) for part in self.staged)
+            if self.setting.device == "cpu":  # where they lie: a constant would be two copies
+                self._tensors = tuple(tf.experimental.dlpack.from_dlpack(part.__dlpack__()) for part in self.staged)
+            else:
+                self._tensors = tuple(tf.constant(part) for part in self.staged)
 
     def tuned_epoch(self, order: NDArray[np.int64]) -> float:
         import tensorflow as tf

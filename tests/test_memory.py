@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import fake_backend
 import numpy as np
 import pytest
+import trial_memory
 from numpy.typing import NDArray
 
 from bench import quality, trial
@@ -110,3 +113,24 @@ def test_scores_of_many_images_take_the_memory_of_some(work: Callable[[Any, Any]
     assert 8 * images.size > 1.2 * BLOCKS, "in float64 they would not fit"
     work(images[:20], clean[:20])  # imports
     assert peak_of(lambda: work(images, clean)) < BLOCKS
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks of one process in turn are read from /proc")
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "keras[tensorflow]",
+        "jax",
+        pytest.param("keras[jax]", marks=pytest.mark.slow),
+        pytest.param("keras[torch]", marks=pytest.mark.slow),
+        pytest.param("torch", marks=pytest.mark.slow),
+    ],
+)
+def test_a_tuned_trial_takes_its_framework_its_data_and_at_most_200_megabytes(backend: str) -> None:
+    """Fresh noise every epoch, so many images that a copy of them would be seen."""
+    program = [sys.executable, trial_memory.__file__, backend]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    before, peak = map(int, done.stdout.split())
+    data = 2 * size_of(trial_memory.LARGE + trial_memory.TEST)
+    assert data / 2 < peak - before, "the data were there"
+    assert peak - before < data + 200 * MEGABYTE, f"{(peak - before) / MEGABYTE:.0f} MB, of which {data / MEGABYTE:.0f}"
