@@ -68,6 +68,13 @@ def test_facts_of_a_configured_worker(logs: Path) -> None:
 
 
 @pytest.mark.skipif(len(distinct_cores()) < 2, reason="a single core")
+def test_threads_with_a_core_each_may_interrupt_each_other(logs: Path) -> None:
+    with Worker("fake", Setting(threads=2), distinct_cores()[:2], logs) as worker:
+        worker.configure()
+        assert os.sched_getscheduler(worker.pid) == os.SCHED_OTHER
+
+
+@pytest.mark.skipif(len(distinct_cores()) < 2, reason="a single core")
 def test_a_worker_moves_to_other_cores_with_all_its_threads(worker: Worker) -> None:
     first, second = distinct_cores()[:2]
     threads = [int(entry.name) for entry in Path(f"/proc/{worker.pid}/task").iterdir()]

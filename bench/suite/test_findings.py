@@ -1,10 +1,10 @@
-"""Three things that decide over figures, each measured with and without.
+"""Four things that decide over figures, each measured with and without.
 
     pytest bench/suite/test_findings.py --benchmark-only --benchmark-group-by=group
 
-What they are about: :func:`bench.worker.run_undivided`, :func:`implementations.torch_device.flush_subnormals` and the
-shape in which the tuned tracks of JAX take their loss.  The ratio of the medians in a group is what each is worth on
-this machine.
+What they are about: :func:`bench.worker.run_undivided`, what :meth:`Adapter.environment` leaves to OpenMP,
+:func:`implementations.torch_device.flush_subnormals` and the shape in which the tuned tracks of JAX take their loss.
+The ratio of the medians in a group is what each is worth on this machine.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from implementations.training import Training
 FIT = TimingCell(backend="keras[tensorflow]", track="idiomatic", architecture="dense", latent=64, batch_size=32)
 FIT_SAMPLES = 256 * FIT.batch_size
 """Of a call of ``fit``: half a second, in which the sleeps of the thread that tunes the input pipeline grow long."""
+TWO = TimingCell(backend="torch", track="tuned", architecture="dense", latent=64, threads=2)
+TWO_SAMPLES = 64 * TWO.batch_size
 IMAGES, EPOCHS = 640, 320
 """Adam's first moments shrink by 0.9 a step: after 800 steps without a gradient nothing but a subnormal is left."""
 ROUNDS = 7
@@ -53,13 +55,34 @@ def test_fit_on_one_core(benchmark: Any, tmp_path: Path, scheduling: str) -> Non
             worker.configure()
         except WorkerFailure as failure:
             pytest.skip(failure.reason)
-        worker.request("prepare", REQUEST_TIMEOUT, cell=FIT.axes(), samples=FIT_SAMPLES, measure_memory=False)
+        _measure_epochs(benchmark, worker, FIT, FIT_SAMPLES, {"scheduling": scheduling})
 
-        def epoch() -> None:
-            CLOCK.advance(worker.request("block", REQUEST_TIMEOUT, kind="train", repeats=1)["seconds"])
 
-        benchmark.extra_info.update(scalars({"scheduling": scheduling, "samples": FIT_SAMPLES, "clock": "worker"}))
-        benchmark.pedantic(epoch, rounds=ROUNDS, warmup_rounds=2)
+@pytest.mark.benchmark(group="findings: torch on two cores", timer=CLOCK)
+@pytest.mark.parametrize("waiting", ["default", "passive"])
+def test_torch_on_two_cores(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: str) -> None:
+    """An epoch of torch on two threads that look for work before they sleep (OpenMP's default), or sleep at once."""
+    cores = distinct_cores()[:2]
+    if len(cores) < 2:
+        pytest.skip("one core")
+    if reason := adapter.adapter_class(TWO.backend).missing():
+        pytest.skip(reason)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if waiting == "passive":
+        monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    with Worker(TWO.backend, TWO.setting, cores, tmp_path) as worker:
+        worker.configure()
+        _measure_epochs(benchmark, worker, TWO, TWO_SAMPLES, {"waiting": waiting})
+
+
+def _measure_epochs(benchmark: Any, worker: Worker, cell: TimingCell, samples: int, facts: dict[str, Any]) -> None:
+    worker.request("prepare", REQUEST_TIMEOUT, cell=cell.axes(), samples=samples, measure_memory=False)
+
+    def epoch() -> None:
+        CLOCK.advance(worker.request("block", REQUEST_TIMEOUT, kind="train", repeats=1)["seconds"])
+
+    benchmark.extra_info.update(scalars({**facts, "samples": samples, "clock": "worker"}))
+    benchmark.pedantic(epoch, rounds=ROUNDS, warmup_rounds=2)
 
 
 @pytest.fixture(scope="module")
