@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 30.0
 """So long is nothing said where there is no terminal, while something goes on that ends later."""
+TRUSTED_SHARE = 0.1
+"""Of a phase: from then on its pace alone says how long it takes, before that less and less what was expected."""
 
 
 @dataclass
@@ -30,6 +32,8 @@ class _Phase:
     done: int = 0
     worked: float = 0.0
     """Seconds of the cells that are done, added up: more than have passed where cells run side by side."""
+    ahead: float = 0.0
+    """Cells of which as much is done as would be with so many of them: those of a session come all at its end."""
     began: float | None = None
     running: dict[str, float] = field(default_factory=dict)
     """By cell that has said how long it will take yet: when it will be done."""
@@ -39,12 +43,18 @@ class _Phase:
         said = max(self.running.values(), default=moment) - moment
         if self.began is None:
             return self.expected
-        if not self.done:
+        if not self.done and not self.ahead:
             # What is running has said for itself how long it takes; of the others only the expectation is known.
             others = self.expected * (1 - len(self.running) / self.cells)
             return said + others if self.running else self.expected
-        # A session's cells come all at once, at its end: the time that has passed says too much about the first.
-        return max(min(moment - self.began, self.worked) / self.done * (self.cells - self.done), said)
+        done = self.done + self.ahead
+        passed = moment - self.began
+        if not self.ahead:
+            # Of cells that come all at once, the time that has passed says too much about the first.
+            passed = min(passed, self.worked)
+        by_pace = passed / done * (self.cells - done)
+        trust = min(done / self.cells / TRUSTED_SHARE, 1.0) if self.ahead else 1.0
+        return max(trust * by_pace + (1 - trust) * self.expected * (1 - done / self.cells), said)
 
 
 class Progress:
@@ -87,6 +97,11 @@ class Progress:
         """The first cell of ``phase`` is about to start."""
         self._phases[phase].began = time.monotonic()
 
+    def ahead(self, phase: str, cells: float) -> None:
+        """So much is done of what goes on in ``phase`` as would be with so many of its ``cells``: of a session, whose
+        cells all end with it."""
+        self._phases[phase].ahead = cells
+
     def cell(self, phase: str, record: Record) -> None:
         """A cell of ``phase`` has left ``record``."""
         self._done += 1
@@ -94,6 +109,7 @@ class Progress:
         if record["seconds"]:
             self._phases[phase].done += 1
             self._phases[phase].worked += record["seconds"]
+            self._phases[phase].ahead = max(self._phases[phase].ahead - 1, 0.0)
         else:  # decided without being run, or cached: no measure of the pace
             self._phases[phase].cells -= 1
         width = len(str(self._total))

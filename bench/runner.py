@@ -234,8 +234,8 @@ class _Run:
     def _time(self) -> None:
         if not self.sessions:
             return
-        self.progress.begin("sessions")
         self._measure_peaks()
+        self.progress.begin("sessions")
         self.waiting.close()  # from here on nothing else is alive
         left = len(self.sessions)
         pace: list[float] = []
@@ -295,6 +295,7 @@ class _Run:
             timeout=self.options.timeout,
             stop_at=stop_at,
             on_step=lambda text: self.progress.step(f"timing, {text}"),
+            on_share=lambda share: self.progress.ahead("sessions", share * len(cells)),
             kept=kept,
         )
         for ended in run.run():

@@ -435,6 +435,28 @@ def test_the_time_left_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None
     assert shown.remaining() == pytest.approx(3 * 20.0)
 
 
+def test_the_time_left_of_a_session_follows_the_share_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 100.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock))
+    shown = progress.Progress({"sessions": (8, 800.0)}, enabled=False)
+    shown.begin("sessions")
+    clock += 10.0
+    shown.ahead("sessions", 0.4)
+    by_pace, expected = 10.0 / 0.05 * 0.95, 800.0 * 0.95
+    assert shown.remaining() == pytest.approx((by_pace + expected) / 2), "a twentieth of the cells: of both a half"
+    clock += 190.0
+    shown.ahead("sessions", 2.0)
+    assert shown.remaining() == pytest.approx(600.0)
+    clock += 200.0
+    shown.ahead("sessions", 4.0)  # the end of the first of two sessions, of four cells each
+    for _ in range(4):
+        shown.cell("sessions", make_record(Ended(timed(trial()), "crashed", "SIGSEGV", seconds=100.0), "f", "e"))
+        assert shown.remaining() == pytest.approx(400.0), "all cells ended at the same time"
+    shown.ahead("sessions", 2.0)
+    clock += 100.0
+    assert shown.remaining() == pytest.approx(500.0 / 6 * 2)
+
+
 def test_a_long_training_is_heard_of_and_its_own_word_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 100.0
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock))

@@ -71,6 +71,16 @@ def test_a_session_measures_all_figures(tmp_path: Path) -> None:
     assert len({one.facts["session"] for one in results.values()}) == 1
 
 
+def test_a_session_says_what_share_of_it_is_done(tmp_path: Path) -> None:
+    shares: list[float] = []
+    measure(session(cell(), cell(latent=2), blocks=2, rounds=2), tmp_path, on_share=shares.append)
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    # A workload has three steps here: its only contestant is made ready, and two blocks.
+    assert {round(12 * share) for share in shares} == set(range(13)), "2 rounds of 2 workloads"
+
+
 def test_processes_settle_and_what_may_disturb_them_is_kept(tmp_path: Path) -> None:
     contestants = [cell(track="idiomatic"), cell(track="tuned")]
     rules = {"settle_blocks": 16, "inference_batches": (1, 8, 32), "energy": True}
