@@ -121,7 +121,8 @@ class KerasTorch(KerasAdapter):
         noisy, clean = self._tensors
         running = torch.zeros((), device=noisy.device, dtype=noisy.dtype)
         for rows in torch.from_numpy(order).to(noisy.device).split(self.training.batch_size):
-            loss = self.loss(clean[rows], self.model(noisy[rows], training=True))
+            batch, targets = torch_device.taken(noisy, rows), torch_device.taken(clean, rows)
+            loss = self.loss(targets, self.model(batch, training=True))
             self._torch_optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self._torch_optimizer.step()

@@ -186,7 +186,7 @@ class Torch(Adapter):
         noisy, clean = self.staged
         running = torch.zeros((), device=self.device, dtype=self.dtype)
         for batch in torch.from_numpy(order).to(self.device).split(self.training.batch_size):
-            loss = self.forward_loss(noisy[batch], clean[batch])
+            loss = self.forward_loss(torch_device.taken(noisy, batch), torch_device.taken(clean, batch))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()

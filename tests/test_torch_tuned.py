@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from implementations import catalog, parameters
+from implementations import catalog, parameters, torch_device
 from implementations.adapter import Gradients, Setting
 from implementations.torch_adapter import Torch
 from implementations.training import Training
@@ -50,3 +51,19 @@ def test_tuned_layers_compute_what_plain_ones_do(name: str, shape: tuple[int, in
         np.testing.assert_allclose(tuned.gradients[key], gradient, rtol=0, atol=1e-13, err_msg=key)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("layout", ["contiguous", "channels last", "rows"])
+def test_batches_are_taken_in_the_layout_of_the_images(channels: int, layout: str) -> None:
+    images = torch.rand(20, 7, 5, channels)
+    if layout != "rows":
+        images = images.permute(0, 3, 1, 2)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+    if layout == "contiguous":
+        images = images.contiguous()
+    places = torch.tensor([3, 19, 0, 3])
+    batch = torch_device.taken(images, places)
+    assert torch.equal(batch, images[places])
+    assert batch.stride() == images[places].stride()
+    assert torch_device.taken(images, places[:0]).shape == (0, *images.shape[1:])
