@@ -22,7 +22,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from implementations.adapter import Setting, adapter_class
+from implementations.adapter import Setting, Track, adapter_class
+from implementations.heap import ONE_ARENA
 from results.schema import Status
 
 REFERENCE = "reference"
@@ -80,13 +81,20 @@ class WorkerStopped(Exception):
 
 
 class Worker:
-    """A process for one backend and setting, pinned to ``cpus`` (empty: not pinned).
+    """A process for one backend and setting, pinned to ``cpus`` (empty: not pinned); of one track alone if ``track``
+    is given.
 
     Its stderr, with all that frameworks print, goes to a file of its own in ``logs``.
     """
 
     def __init__(
-        self, backend: str, setting: Setting, cpus: Sequence[int], logs: Path, program: Program = OURS
+        self,
+        backend: str,
+        setting: Setting,
+        cpus: Sequence[int],
+        logs: Path,
+        program: Program = OURS,
+        track: Track | None = None,
     ) -> None:
         self.backend = backend
         self.setting = setting
@@ -107,7 +115,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=_environment(backend, setting, program),
+                env=_environment(backend, setting, program, track),
                 # Ctrl-C is the supervisor's to handle, and what a framework starts (compilers) dies with its worker.
                 start_new_session=True,
             )
@@ -307,7 +315,7 @@ def source_environment(root: Path) -> dict[str, str]:
     }
 
 
-def _environment(backend: str, setting: Setting, program: Program) -> dict[str, str]:
+def _environment(backend: str, setting: Setting, program: Program, track: Track | None) -> dict[str, str]:
     variables = source_environment(program.root)
     # A segmentation fault then leaves a traceback.
     variables["PYTHONFAULTHANDLER"] = "1"
@@ -315,6 +323,8 @@ def _environment(backend: str, setting: Setting, program: Program) -> dict[str, 
         variables |= program.variables
     elif backend != REFERENCE:
         variables |= adapter_class(backend).environment(setting)
+    if track == "tuned" and setting.device == "cpu" and adapter_class(backend).keeps_memory:
+        variables |= ONE_ARENA
     return variables
 
 

@@ -169,7 +169,7 @@ class SessionRun:
         self.on_step(f"round {number + 1}/{self.session.rounds}: {names} {'start' if contestants[1:] else 'starts'}")
         for contestant, cpus in zip(contestants, pools, strict=False):
             with self._or_out(contestant):
-                worker = Worker(contestant[0], self.session.cells[0].setting, cpus, self.logs)
+                worker = Worker(contestant[0], self.session.cells[0].setting, cpus, self.logs, track=contestant[1])
                 self.workers[contestant] = worker
                 worker.send("configure")
         for contestant in contestants:

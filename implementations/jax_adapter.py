@@ -6,7 +6,8 @@ idiomatic
 tuned
     The data on the device and an epoch as one compiled program: a loop over gathered batches, the state donated.  On a
     CPU XLA's convolutions use no library inside a loop: networks with convolutions are trained in steps there, or,
-    where transposed ones have many channels, as products of gathered windows.
+    where transposed ones have many channels, as products of gathered windows.  Memory is kept from step to step
+    (:mod:`implementations.heap`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Sett
 from implementations.aligned import aligned
 from implementations.architecture import Architecture, BatchNorm, Conv2DTranspose, LeakyReLU, is_trainable
 from implementations.epochs import loss_shape, room, with_room
+from implementations.heap import keep_freed_memory
 from implementations.parameters import Array, Weights
 from implementations.training import Training
 
@@ -44,11 +46,13 @@ class Jax(Adapter):
     name = "jax"
     packages = ("jax", "jaxlib")
     library = "jax"
+    keeps_memory = True
     precisions = PRECISIONS
     sources = (
         "implementations.jax_network",
         "implementations.jax_device",
         "implementations.epochs",
+        "implementations.heap",
         "implementations.native",
     )
     offers_native = True
@@ -76,6 +80,8 @@ class Jax(Adapter):
         from implementations import jax_network as network
 
         architecture.check_loss(training.loss)
+        if track == "tuned" and self.setting.device == "cpu":
+            keep_freed_memory()
         optimizer = training.optimizer
         if training.native:  # there are no layers or optimizers that could have defaults: those of flax and optax
             architecture, optimizer = native.architecture(architecture, "jax"), native.optimizer(training, "jax")

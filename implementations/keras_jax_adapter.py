@@ -3,7 +3,7 @@
 tuned
     Keras' stateless calls in compiled programs with donated state.  Dense networks: one program an epoch, a loop over
     gathered batches.  Convolutional ones on CPU: one program a step, because XLA's convolutions inside a loop run
-    there without the library that they use outside.
+    there without the library that they use outside.  Memory is kept from step to step (:mod:`implementations.heap`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from implementations import jax_device
 from implementations.adapter import Device, Setting
 from implementations.architecture import Architecture
 from implementations.epochs import loss_shape, with_room
+from implementations.heap import keep_freed_memory
 from implementations.keras_adapter import KerasAdapter
 from implementations.parameters import Array, Weights
 
@@ -29,8 +30,8 @@ class KerasJax(KerasAdapter):
     engine = "jax"
     packages = ("keras", "jax", "jaxlib")
     library = "jax"
-
-    sources = ("implementations.jax_device", "implementations.epochs")
+    keeps_memory = True
+    sources = ("implementations.jax_device", "implementations.epochs", "implementations.heap")
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:
@@ -49,6 +50,8 @@ class KerasJax(KerasAdapter):
         import jax
         import jax.numpy as jnp
 
+        if self.setting.device == "cpu":
+            keep_freed_memory()
         model, loss, optimizer, batch_size = self.model, self.loss, self.optimizer, self.training.batch_size
 
         shape = loss_shape(architecture)

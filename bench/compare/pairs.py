@@ -122,7 +122,7 @@ class Duel:
     def _started(self, name: str) -> Iterator[Worker]:
         cell = self.pairing.cells(name)[0]
         program = self.sides[name].program(cell.backend, cell.setting)
-        with Worker(cell.backend, cell.setting, self.cpus, self.logs, program) as worker:
+        with Worker(cell.backend, cell.setting, self.cpus, self.logs, program, cell.track) as worker:
             try:
                 worker.configure(IMPORT_TIMEOUT)
             except WorkerFailure as failure:

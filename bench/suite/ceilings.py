@@ -299,11 +299,14 @@ def measure(library: str, network: str) -> dict[str, Any]:
     return {"peak": peak, "parts": parts, "in_turn": in_turn}
 
 
-def _one_thread(library: str) -> None:
+def _set_up(library: str) -> None:
+    """One thread, and what the tuned track computes with."""
     if library == "torch":
-        import torch
+        from implementations import torch_device
+        from implementations.adapter import Setting
 
-        torch.set_num_threads(1)
+        torch_device.configure(Setting())
+        torch_device.set_up(Setting(), "tuned")
     elif library == "tensorflow":
         import tensorflow as tf
 
@@ -314,6 +317,6 @@ def _one_thread(library: str) -> None:
 if __name__ == "__main__":
     pin([int(sys.argv[3])])
     run_undivided()
-    _one_thread(sys.argv[1])
+    _set_up(sys.argv[1])
     answer = json.dumps(measure(*sys.argv[1:3]))
     sys.stdout.write(answer + "\n")

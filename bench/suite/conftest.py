@@ -199,7 +199,7 @@ def contestant(request: pytest.FixtureRequest) -> Iterator[Contestant]:
     samples = staged_samples(cell.make_architecture(), cell.batch_size, cell.device, cell.threads, seconds)
     with (
         tempfile.TemporaryDirectory(prefix="daebench-") as logs,
-        Worker(cell.backend, cell.setting, distinct_cores()[: cell.threads], Path(logs)) as worker,
+        Worker(cell.backend, cell.setting, distinct_cores()[: cell.threads], Path(logs), track=cell.track) as worker,
     ):
         try:
             facts = worker.configure()

@@ -1,10 +1,11 @@
-"""Four things that decide over figures, each measured with and without.
+"""Five things that decide over figures, each measured with and without.
 
     pytest bench/suite/test_findings.py --benchmark-only --benchmark-group-by=group
 
 What they are about: :func:`bench.worker.run_undivided`, what :meth:`Adapter.environment` leaves to OpenMP,
-:func:`implementations.torch_device.flush_subnormals` and the shape in which the tuned tracks of JAX take their loss.
-The ratio of the medians in a group is what each is worth on this machine.
+:func:`implementations.heap.keep_freed_memory`, :func:`implementations.torch_device.flush_subnormals` and the shape in
+which the tuned tracks of JAX take their loss.  The ratio of the medians in a group is what each is worth on this
+machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,8 @@ import pytest
 from bench import corruption, datasets
 from bench.cells import TimingCell
 from bench.process import Worker, WorkerFailure, distinct_cores
-from bench.suite.conftest import CLOCK, REQUEST_TIMEOUT, scalars
-from implementations import adapter, catalog, parameters
+from bench.suite.conftest import CLOCK, REQUEST_TIMEOUT, fresh_process, scalars
+from implementations import adapter, catalog, heap, parameters
 from implementations.adapter import Setting
 from implementations.training import Training
 
@@ -35,6 +37,7 @@ TWO_SAMPLES = 64 * TWO.batch_size
 IMAGES, EPOCHS = 640, 320
 """Adam's first moments shrink by 0.9 a step: after 800 steps without a gradient nothing but a subnormal is left."""
 ROUNDS = 7
+PROCESSES = 3
 
 
 @pytest.mark.benchmark(group="findings: fit on one core", timer=CLOCK)
@@ -73,6 +76,34 @@ def test_torch_on_two_cores(benchmark: Any, tmp_path: Path, monkeypatch: pytest.
     with Worker(TWO.backend, TWO.setting, cores, tmp_path) as worker:
         worker.configure()
         _measure_epochs(benchmark, worker, TWO, TWO_SAMPLES, {"waiting": waiting})
+
+
+KEPT = {"conv": ("jax", "torch"), "conv-small": ("jax",), "conv-latif": ("jax", "keras[jax]")}
+"""Networks that it matters to, and the backends."""
+
+
+@pytest.mark.benchmark(timer=CLOCK)
+@pytest.mark.parametrize("memory", ["kept", "given back"])
+@pytest.mark.parametrize(("network", "backend"), [(name, who) for name, those in KEPT.items() for who in those])
+def test_memory_between_steps(benchmark: Any, backend: str, network: str, memory: str) -> None:
+    """A step of the tuned track, in fresh processes whose C library keeps what a step frees, or gives it back as it
+    does by itself; ``faults`` and ``system_seconds`` of a step beside it."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("glibc is to be told")
+    if reason := adapter.adapter_class(backend).missing():
+        pytest.skip(reason)
+    benchmark.group = f"findings: memory of {backend}, {network}"
+    variables = adapter.adapter_class(backend).environment(Setting()) | (heap.ONE_ARENA if memory == "kept" else {})
+    core = str(distinct_cores()[0])
+    steps: list[dict[str, float]] = []
+
+    def process() -> None:
+        steps.append(fresh_process("bench.suite.memory_steps", backend, network, core, memory, **variables))
+        CLOCK.advance(steps[-1]["seconds"])
+
+    benchmark.pedantic(process, rounds=PROCESSES)
+    medians = {name: float(np.median([step[name] for step in steps])) for name in ("faults", "system_seconds")}
+    benchmark.extra_info.update(scalars({"backend": backend, "network": network, "memory": memory, **medians}))
 
 
 def _measure_epochs(benchmark: Any, worker: Worker, cell: TimingCell, samples: int, facts: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def published(name: str, *options: str) -> float:
 
 
 def tuned(cell: TimingCell, logs: Path) -> float:
-    with Worker(cell.backend, cell.setting, distinct_cores()[:1], logs) as worker:
+    with Worker(cell.backend, cell.setting, distinct_cores()[:1], logs, track=cell.track) as worker:
         worker.configure()
         worker.request("prepare", REQUEST_TIMEOUT, cell=cell.axes(), samples=SAMPLES, measure_memory=False)
         worker.request("calibrate", REQUEST_TIMEOUT, kind="train", seconds=0.0, repeats=1)
