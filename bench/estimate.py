@@ -30,7 +30,7 @@ from implementations import catalog
 from implementations.architecture import Conv2DTranspose
 
 if TYPE_CHECKING:
-    from bench.cells import Cell, CertificateCell, Noised, TrialCell
+    from bench.cells import Cell, CertificateCell, Noised, TimingCell, TrialCell
     from bench.plan import Plan, Session
     from bench.yardsticks import YardstickCell
 
@@ -290,12 +290,19 @@ def certificate_seconds(cell: CertificateCell) -> float:
 def session_seconds(session: Session) -> float:
     """Seconds of all rounds: one process starts after another, and one is measured at a time."""
     processes = {(cell.backend, cell.track) for cell in session.cells}
-    cold = sum(IMPORT.get(backend, OTHER_SECONDS) for backend, _ in processes)
-    cold += sum(COMPILE.get(cell.backend, OTHER_SECONDS) for cell in session.cells)
+    imports = sum(IMPORT.get(backend, OTHER_SECONDS) for backend, _ in processes)
     if session.starts_together:
-        cold /= 1 + PARALLEL_EFFICIENCY
-    seconds = 0.0
-    for cell in session.cells:
+        imports /= 1 + PARALLEL_EFFICIENCY
+    measured = session.rounds * (imports + workload_seconds(session, session.cells))
+    return measured + AUDIT_SECONDS * len(processes) * session.audit
+
+
+def workload_seconds(session: Session, cells: Sequence[TimingCell]) -> float:
+    """Seconds of ``cells`` of the session in one round, their processes being there."""
+    seconds = sum(COMPILE.get(cell.backend, OTHER_SECONDS) for cell in cells)
+    if session.starts_together:
+        seconds /= 1 + PARALLEL_EFFICIENCY
+    for cell in cells:
         staged = _staged(session, cell)
         blocks = max(session.block_seconds, training_seconds(cell, staged))
         if session.inference:
@@ -304,7 +311,7 @@ def session_seconds(session: Session) -> float:
         seconds += LATENCY_SECONDS * session.latency + _settle_seconds(session, cell)
         seconds += sum(_resized_seconds(session, cell, size) for size in session.inference_batches)
         seconds += WINDOW_SECONDS * (session.energy and _counts_energy(cell.device))
-    return session.rounds * (cold + seconds) + AUDIT_SECONDS * len(processes) * session.audit
+    return seconds
 
 
 def _staged(session: Session, cell: Cell) -> int:

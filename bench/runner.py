@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from bench import machine, roofline
 from bench.cells import Cell, CertificateCell, Point, TimingCell, TrialCell
 from bench.certifying import run_certificates
-from bench.estimate import estimate, yardstick_seconds
+from bench.estimate import estimate, workload_seconds, yardstick_seconds
 from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE, distinct_cores
@@ -296,6 +296,7 @@ class _Run:
             stop_at=stop_at,
             on_step=lambda text: self.progress.step(f"timing, {text}"),
             on_share=lambda share: self.progress.ahead("sessions", share * len(cells)),
+            weight=lambda workload: workload_seconds(part, workload),
             kept=kept,
         )
         for ended in run.run():

@@ -58,8 +58,9 @@ class SessionRun:
     """One session over ``cells``, all of one device, precision and number of threads.
 
     ``stop_at`` (monotonic seconds): no further round is begun that, by the mean so far, would end later; the first
-    is always run.  ``on_step`` hears a few words now and then, and ``on_share`` what part of the work is done; neither
-    during a block.  ``kept``: where rounds are kept that an interrupt must not lose, and looked for first.
+    is always run.  ``on_step`` hears a few words now and then, and ``on_share`` what part of the work is done, where
+    ``weight`` says how much work the cells of a workload are; neither during a block.  ``kept``: where rounds are kept
+    that an interrupt must not lose, and looked for first.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class SessionRun:
         stop_at: float | None = None,
         on_step: Callable[[str], None] = lambda text: None,
         on_share: Callable[[float], None] = lambda share: None,
+        weight: Callable[[Sequence[TimingCell]], float] = len,
         kept: Rounds | None = None,
     ) -> None:
         self.session = session
@@ -82,6 +84,7 @@ class SessionRun:
         self.stop_at = stop_at
         self.on_step = on_step
         self.on_share = on_share
+        self.weight = weight
         self.courses = {cell: _Course() for cell in session.cells}
         self.workloads: dict[TimingCell, list[TimingCell]] = {}
         for cell in session.cells:
@@ -92,15 +95,15 @@ class SessionRun:
         self.pools = core_pools(None, len(cpus)) if session.starts_together and not exclusive else [cpus]
         self.measured = 0
         """Rounds that this run has added."""
-        self.resumed = 0
-        """Rounds that were there before it."""
+        self.work = self.worked = 0.0
+        """All that this run has to do, and what is done of it, by ``weight``."""
         self.workers: dict[Contestant, Worker] = {}
         self.imports: dict[Contestant, dict[str, Any]] = {}
 
     def run(self) -> list[Ended]:
         """Measure; one result for each cell, in their order.  An interrupt leaves no process behind."""
-        started, self.resumed = self._resume()
-        before = self.resumed
+        started, before = self._resume()
+        self.work = (self.session.rounds - before) * sum(map(self.weight, self.workloads.values()))
         start = time.monotonic()
         try:
             for number in range(before, self.session.rounds):
@@ -144,7 +147,7 @@ class SessionRun:
         turn = number % len(workloads)  # memory is measured in the first workload of a process alone
         for position, cells in enumerate(workloads[turn:] + workloads[:turn]):
             by_contestant = {(cell.backend, cell.track): cell for cell in cells}
-            self._workload([by_contestant[c] for c in order if c in by_contestant], dict(facts), position)
+            self._workload([by_contestant[c] for c in order if c in by_contestant], dict(facts), position == 0)
         for worker in self.workers.values():
             worker.close()
         self.workers.clear()
@@ -201,14 +204,8 @@ class SessionRun:
             if not found["ok"]:
                 self.courses[one].fail(WorkerFailure("parity_failed", f"synchronisation audit: {found['reason']}"))
 
-    def _share(self, number: int, position: float) -> None:
-        """``position`` workloads of round ``number`` are done; all are taken to be as much work."""
-        rounds = number - self.resumed + position / len(self.workloads)
-        self.on_share(rounds / (self.session.rounds - self.resumed))
-
-    def _workload(self, cells: Iterable[TimingCell], facts: dict[str, Any], position: int) -> None:
-        """Measure the workload that comes at ``position`` in its round."""
-        first, number = position == 0, facts["round"]
+    def _workload(self, cells: Sequence[TimingCell], facts: dict[str, Any], first: bool) -> None:
+        weight = self.weight(cells)
         active = [cell for cell in cells if self.courses[cell].status == "ok"]
         figures: dict[TimingCell, dict[str, Any]] = {cell: dict(facts) for cell in active}
         kinds: list[BlockKind] = ["train"]
@@ -219,13 +216,13 @@ class SessionRun:
         groups = list(self._together(active, lambda cell: (cell.backend, cell.track)))
         steps = len(groups) + self.session.blocks
         for made, group in enumerate(groups):
-            self._share(number, position + made / steps)
+            self.on_share((self.worked + weight * made / steps) / self.work)
             self.on_step(f"{where}: {', '.join(f'{cell.backend} {cell.track}' for cell in group)} made ready")
             self._prepare(group, first, figures)
             for cell in group:
                 self._try(cell, partial(self._calibrate, cell, kinds, figures[cell]))
         for sweep in range(self.session.blocks):
-            self._share(number, position + (len(groups) + sweep) / steps)
+            self.on_share((self.worked + weight * (len(groups) + sweep) / steps) / self.work)
             self.on_step(f"{where}: block {sweep + 1}/{self.session.blocks}")
             for cell in active if sweep % 2 == 0 else reversed(active):
                 for kind in kinds:
@@ -245,7 +242,8 @@ class SessionRun:
         for cell in active:
             if self.courses[cell].status == "ok":
                 self.courses[cell].rounds.append(classified(figures[cell]))
-        self._share(number, position + 1)
+        self.worked += weight
+        self.on_share(self.worked / self.work)
 
     def _try(self, cell: TimingCell, step: Callable[[], None]) -> None:
         """One step of one contestant; if it fails, that cell is out and the others go on."""
