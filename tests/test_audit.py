@@ -200,7 +200,7 @@ class Working(Device):
             pass
         time.sleep(self.aside * STEP * batches)
         if batches > self.most:
-            time.sleep(10 * STEP * batches)
+            time.sleep(5 * STEP * batches)
 
 
 class HeldUp(Working):

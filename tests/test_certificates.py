@@ -22,31 +22,22 @@ OPTIMIZER = dict(zip(catalog.CATALOG, itertools.cycle(OPTIMIZERS)))
 """Each network with one optimizer, so that every optimizer meets a dense, a convolutional or a normalised one."""
 
 
-# The engines of these two are asked by themselves; minutes each, left to `make slow`.
-SLOW = ("keras[jax]", "keras[torch]")
-NETWORKS = [name for name in catalog.CATALOG if not catalog.make(name, (28, 28, 1)).is_linear]
-"""That can have both losses; the others: tests/test_conv_residual.py."""
-
-
-def coarse(backend: str) -> list[CertificateCell]:
-    """All networks in float32."""
-    common = {"backend": backend, "track": "tuned", "loss": "bce", "optimizer": "adam", "precision": "float32"}
-    return [CertificateCell(**common, architecture=name, batch_size=16) for name in NETWORKS]
-
-
 def grid(backend: str) -> list[CertificateCell]:
     """All networks in float64, one track with one loss and the other with the other, the tuned one in float32 too; and
     images that are neither square nor gray.  (All of everything: `daebench verify --optimizer all`.)"""
-    cells = [] if backend in SLOW else coarse(backend)
-    for index, architecture in enumerate(NETWORKS):
+    cells = []
+    for index, architecture in enumerate(catalog.CATALOG):
+        if catalog.make(architecture, (28, 28, 1)).is_linear:
+            continue  # it can not have both losses: tests/test_conv_residual.py
         common = {"backend": backend, "architecture": architecture, "batch_size": 16}
         exact = {"optimizer": OPTIMIZER[architecture], "precision": "float64"}
         for turn, track in enumerate(TRACKS):
             cells.append(CertificateCell(**common, **exact, track=track, loss=LOSSES[(index + turn) % 2]))
-    common = {"backend": backend, "precision": "float64", "batch_size": 16, "channels": 3}
-    cells.append(CertificateCell(**common, track="idiomatic", architecture="conv", latent=3, height=17, width=22))
-    cells.append(CertificateCell(**common, track="tuned", architecture="conv", latent=3, height=17, width=22))
-    cells.append(CertificateCell(**common, track="tuned", architecture="strided", height=16, width=20))
+        cells.append(CertificateCell(**common, track="tuned", loss="bce", optimizer="adam", precision="float32"))
+    for track in TRACKS:
+        common = {"backend": backend, "track": track, "precision": "float64", "batch_size": 16}
+        cells.append(CertificateCell(**common, architecture="conv", latent=3, height=17, width=22, channels=3))
+        cells.append(CertificateCell(**common, architecture="strided", height=16, width=20, channels=3))
     return cells
 
 
@@ -62,7 +53,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> dict[CertificateCell, di
 @pytest.mark.parametrize("architecture", [name for name in catalog.CATALOG if name != "conv-residual"])
 def test_every_backend_computes_the_specification(proved: dict, backend: str, architecture: str) -> None:
     mine = [(c, r) for c, r in proved.items() if (c.backend, c.architecture) == (backend, architecture)]
-    assert len(mine) >= (2 if backend in SLOW else 3)
+    assert len(mine) >= 3
     assert {cell.track for cell, _ in mine} == set(TRACKS)
     failures = [
         f"{c.track} {c.loss} {c.optimizer} {c.precision}: {r['status']}: {r['reason']}"
@@ -90,11 +81,8 @@ LARGER = (
 """Colour, and images larger than those of the published systems: what folders and photographs are made of."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", [name for name in SLOW if name in INSTALLED])
-def test_the_slow_engines_compute_it_in_float32_too(cache: Path, backend: str) -> None:
-    for cell, record in zip(coarse(backend), run_certificates(coarse(backend), use_cache=False), strict=True):
-        assert record["status"] == "ok", f"{cell.architecture}: {record['reason']}"
+# The engines of these two are asked by themselves; a minute each, left to `make slow`.
+SLOW = ("keras[jax]", "keras[torch]")
 
 
 @pytest.mark.parametrize(
