@@ -421,7 +421,9 @@ def _x_axis(alt: Any) -> Any:
 
 def spec_of(chart: Any, height: int) -> dict[str, Any]:
     """The specification of an altair chart, as wide as its box."""
-    spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict()
+    # Not checked against the schema, which takes a quarter of the time of a report: what these charts are does not
+    # depend on the run (tests/test_report.py checks them).
+    spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict(validate=False)
     spec["config"] = CONFIG
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     return spec

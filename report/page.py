@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -211,13 +212,11 @@ def render(page: Page) -> str:
 
 def filled(template: str, shown: Sequence[Chart], **parts: Any) -> str:
     """``template`` with ``parts`` and all that a page with the charts ``shown`` needs to stand alone."""
-    import vl_convert
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    version = charts.vega_lite_version()
     # A page without charts needs none of the 0.9 MB that draw them.
-    library = vl_convert.javascript_bundle(**({"vl_version": version} if version else {})) if shown else ""
+    library = _chart_library() if shown else ""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -233,6 +232,16 @@ def filled(template: str, shown: Sequence[Chart], **parts: Any) -> str:
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
     )
+
+
+@cache
+def _chart_library() -> str:
+    """The JavaScript that draws charts.  Bundling it takes 1.6 s, and it is the same for all pages."""
+    import vl_convert
+
+    version = charts.vega_lite_version()
+    bundle: str = vl_convert.javascript_bundle(**({"vl_version": version} if version else {}))
+    return bundle
 
 
 def embedded_json(value: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import ValidationError
 
 import report
 from report import sentences, text
@@ -23,6 +24,7 @@ from report.tradeoff import frontier, panels
 from results.loading import Run, RunError, load_run, merge
 from results.statistics import Interval
 from tests import fake_run
+from tests.valid_charts import check_charts
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +280,14 @@ def test_hostile_strings_are_shown_and_never_run(html: str) -> None:
     )
     assert sum(tag == "script" for tag, _ in elements.found) == 3
     assert "\x1b" not in html
+
+
+def test_charts_are_what_vega_lite_takes(html: str) -> None:
+    assert check_charts(html) > 5
+    wrong = html.replace('{"type":"bar"', '{"type":"barr"', 1)
+    assert wrong != html
+    with pytest.raises(ValidationError):
+        check_charts(wrong)
 
 
 def test_hostile_names_can_not_leave_a_chart(tmp_path: Path, folder: Path) -> None:

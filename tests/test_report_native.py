@@ -20,6 +20,7 @@ from results.loading import Run, load_run
 from results.schema import validate
 from results.statistics import mean_interval
 from tests import fake_run
+from tests.valid_charts import check_charts
 
 SIZE = fake_run.Size(
     backends=("torch", "keras[tensorflow]"), corruptions=("gaussian(0.4)",), latents=(64,), losses=("mse",),
@@ -211,3 +212,4 @@ def test_the_report_is_written_and_rebuilt_alike(run: Run, tmp_path: Path) -> No
     second = report.write_report([folder], tmp_path / "b.html")
     assert first.read_bytes() == second.read_bytes()
     assert 'id="native"' in first.read_text(encoding="utf-8")
+    assert check_charts(first.read_text(encoding="utf-8")) > 0

@@ -18,6 +18,7 @@ from report.sentences import analyse
 from report.tables import Table
 from results.loading import Run, load_run
 from tests import fake_run
+from tests.valid_charts import check_charts
 
 PUBLISHED = sorted(path.parent for path in Path("results/published").glob("*/records.jsonl"))
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -380,6 +381,7 @@ def test_published_runs_still_make_a_report(published: Path, tmp_path: Path) -> 
     said = " ".join("".join(Text(html).parts).split())
     assert "nan" not in said.lower().replace("nano", "")
     assert "None" not in said
+    assert check_charts(html) > 0
     run = load_run(published)
     trained, timed = ({record["cell"]["threads"] for record in run.of(kind)} for kind in ("trial", "timing"))
     # An epoch on two threads says nothing of trials on one.

@@ -17,6 +17,7 @@ SWEEP = """
 backend = ["torch", "wrong[momentum]"]
 architecture = "bn"
 latent = "default"
+batch_size = 16
 train = 64
 test = 32
 epochs = 1
