@@ -22,13 +22,53 @@ OPTIMIZER = dict(zip(catalog.CATALOG, itertools.cycle(OPTIMIZERS)))
 """Each network with one optimizer, so that every optimizer meets a dense, a convolutional or a normalised one."""
 
 
+LARGER = (
+    {"architecture": "conv", "latent": 8, "height": 32, "width": 32, "channels": 3},
+    {"architecture": "strided", "height": 64, "width": 64},
+)
+"""Colour, and images larger than those of the published systems: what folders and photographs are made of."""
+RESIDUAL = "conv-residual(3,6)"
+SLOW = ("keras[jax]", "keras[torch]")
+"""The engines of these two are asked by themselves: their larger images, a minute each, are left to `make slow`."""
+
+
 def grid(backend: str) -> list[CertificateCell]:
+    """All that is proved of one backend, in few processes: most of the time goes to importing and compiling."""
+    cells = catalog_grid(backend) + residual_grid(backend)
+    if backend not in SLOW:
+        cells += larger_grid(backend)
+    if backend == "keras[torch]":
+        cells += single_grid()
+    return cells
+
+
+def larger_grid(backend: str) -> list[CertificateCell]:
+    return [CertificateCell(backend=backend, track="tuned", batch_size=16, **axes) for axes in LARGER]  # type: ignore[arg-type]
+
+
+def residual_grid(backend: str) -> list[CertificateCell]:
+    """Both tracks, gray and colour, sizes that are not square; float64 on both tracks, float32 on the tuned one."""
+    common = {"backend": backend, "architecture": RESIDUAL, "batch_size": 16}
+    odd = {"height": 13, "width": 18, "channels": 3, "precision": "float64", "optimizer": "sgd"}
+    return [
+        *(CertificateCell(**common, **odd, track=track) for track in TRACKS),
+        CertificateCell(**common, height=16, width=16, track="tuned"),
+    ]
+
+
+def single_grid() -> list[CertificateCell]:
+    """Batches of one image."""
+    common = {"architecture": "conv", "height": 12, "width": 12, "latent": 3, "batch_size": 1, "precision": "float32"}
+    return [CertificateCell(backend="keras[torch]", track=track, **common) for track in TRACKS]  # type: ignore[arg-type]
+
+
+def catalog_grid(backend: str) -> list[CertificateCell]:
     """All networks in float64, one track with one loss and the other with the other, the tuned one in float32 too; and
     images that are neither square nor gray.  (All of everything: `daebench verify --optimizer all`.)"""
     cells = []
     for index, architecture in enumerate(catalog.CATALOG):
         if catalog.make(architecture, (28, 28, 1)).is_linear:
-            continue  # it can not have both losses: tests/test_conv_residual.py
+            continue  # it can not have both losses
         common = {"backend": backend, "architecture": architecture, "batch_size": 16}
         exact = {"optimizer": OPTIMIZER[architecture], "precision": "float64"}
         for turn, track in enumerate(TRACKS):
@@ -52,7 +92,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> dict[CertificateCell, di
 @pytest.mark.parametrize("backend", INSTALLED)
 @pytest.mark.parametrize("architecture", [name for name in catalog.CATALOG if name != "conv-residual"])
 def test_every_backend_computes_the_specification(proved: dict, backend: str, architecture: str) -> None:
-    mine = [(c, r) for c, r in proved.items() if (c.backend, c.architecture) == (backend, architecture)]
+    mine = [(cell, proved[cell]) for cell in catalog_grid(backend) if cell.architecture == architecture]
     assert len(mine) >= 3
     assert {cell.track for cell, _ in mine} == set(TRACKS)
     failures = [
@@ -74,24 +114,40 @@ def test_every_backend_computes_the_specification(proved: dict, backend: str, ar
         assert ("weights after step 100" in quantities) == (cell.precision == "float64")
 
 
-LARGER = (
-    {"architecture": "conv", "latent": 8, "height": 32, "width": 32, "channels": 3},
-    {"architecture": "strided", "height": 64, "width": 64},
-)
-"""Colour, and images larger than those of the published systems: what folders and photographs are made of."""
-
-
-# The engines of these two are asked by themselves; a minute each, left to `make slow`.
-SLOW = ("keras[jax]", "keras[torch]")
-
-
 @pytest.mark.parametrize(
     "backend", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in INSTALLED]
 )
-def test_every_backend_computes_colour_and_larger_images(cache: Path, backend: str) -> None:
-    cells = [CertificateCell(backend=backend, track="tuned", batch_size=16, **axes) for axes in LARGER]  # type: ignore[arg-type]
-    for cell, record in zip(cells, run_certificates(cells, use_cache=False), strict=True):
+def test_every_backend_computes_colour_and_larger_images(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    cells = larger_grid(backend)
+    if backend in SLOW:
+        monkeypatch.setenv("DAEBENCH_CACHE", str(tmp_path))
+        records = dict(zip(cells, run_certificates(cells, use_cache=False), strict=True))
+    else:
+        records = request.getfixturevalue("proved")
+    for cell in cells:
+        record = records[cell]
         assert record["status"] == "ok", f"{cell.architecture} {cell.height}x{cell.width}: {record['reason']}"
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_every_backend_computes_a_network_without_a_bottleneck(proved: dict, backend: str) -> None:
+    cells = residual_grid(backend)
+    assert len(cells) == 3
+    for cell in cells:
+        record = proved[cell]
+        assert record["status"] == "ok", f"{cell.track} {cell.precision}: {record['reason']}"
+        quantities = {check["quantity"] for check in record["checks"]}
+        assert "code" not in quantities
+        assert {"output (inference)", "gradient", "weights after step 1"} <= quantities
+
+
+@pytest.mark.skipif("keras[torch]" not in INSTALLED, reason="no Keras on torch")
+def test_keras_on_torch_trains_convolutions_with_one_image_at_a_time(proved: dict) -> None:
+    """Its kernels with one output channel are channels-last, whose gradient torch refuses to a single image."""
+    records = [proved[cell] for cell in single_grid()]
+    assert [(record["status"], record["reason"]) for record in records] == [("ok", None)] * len(TRACKS)
 
 
 def certify_in_process(kind: type[Torch], precision: str, **axes: object) -> dict:

@@ -1,4 +1,7 @@
-"""A network without a bottleneck that subtracts what it predicts from what it was given."""
+"""A network without a bottleneck that subtracts what it predicts from what it was given.
+
+That every backend computes it: tests/test_certificates.py.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,17 @@ import numpy as np
 import pytest
 
 from bench.cells import CertificateCell
-from bench.certifying import run_certificates
 from bench.cli_facts import OptionError, certificate_cells
 from bench.estimate import certificate_seconds, inference_seconds, training_seconds
 from bench.plan import make_plan
 from bench.sweep import SweepError, load_sweep
 from implementations import catalog, counter
-from implementations.adapter import TRACKS, adapter_class, backends
 from implementations.architecture import Architecture, Conv2D, SpecificationError, SubtractFromInput
 from implementations.parameters import generic, initialise
 from implementations.reference import Reference
 from implementations.training import SGD, Training
 
 GRAY = (28, 28, 1)
-INSTALLED = [name for name in backends() if not adapter_class(name).missing()]
 
 
 def images(shape: tuple[int, ...], name: str) -> np.ndarray:
@@ -151,35 +151,6 @@ def test_estimates_grow_with_the_network() -> None:
     assert training_seconds(large, 1000) > 10 * training_seconds(small, 1000)
     assert inference_seconds(small, 1000) < training_seconds(small, 1000)
     assert certificate_seconds(large) > certificate_seconds(small)
-
-
-def grid(backend: str) -> list[CertificateCell]:
-    """Both tracks, gray and colour, sizes that are not square; float64 on both tracks, float32 on the tuned one."""
-    common = {"backend": backend, "architecture": "conv-residual(3,6)", "batch_size": 16}
-    odd = {"height": 13, "width": 18, "channels": 3, "precision": "float64", "optimizer": "sgd"}
-    return [
-        *(CertificateCell(**common, **odd, track=track) for track in TRACKS),
-        CertificateCell(**common, height=16, width=16, track="tuned"),
-    ]
-
-
-@pytest.fixture(scope="module")
-def proved(tmp_path_factory: pytest.TempPathFactory) -> dict[CertificateCell, dict]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAEBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        wanted = [cell for backend in INSTALLED for cell in grid(backend)]
-        return dict(zip(wanted, run_certificates(wanted, use_cache=False), strict=True))
-
-
-@pytest.mark.parametrize("backend", INSTALLED)
-def test_every_backend_computes_it(proved: dict, backend: str) -> None:
-    mine = {cell: record for cell, record in proved.items() if cell.backend == backend}
-    assert len(mine) == 3
-    for cell, record in mine.items():
-        assert record["status"] == "ok", f"{cell.track} {cell.precision}: {record['reason']}"
-        quantities = {check["quantity"] for check in record["checks"]}
-        assert "code" not in quantities
-        assert {"output (inference)", "gradient", "weights after step 1"} <= quantities
 
 
 def test_backends_refuse_to_encode() -> None:
