@@ -16,6 +16,7 @@ from jsonschema import ValidationError
 import report
 from report import sentences, text
 from report.charts import Chart
+from report.facts import fact_sheet, time_spent
 from report.naming import natural_key
 from report.page import embedded_json, embedded_script, make_page
 from report.sentences import analyse
@@ -470,3 +471,21 @@ def test_ratios_show_on_which_side_of_one_they_end(interval: Interval, said: str
 def test_names_sort_as_people_expect() -> None:
     names = ["gaussian(0.4)", "blur(10)", "blur(2.0)", "gaussian(0.2)"]
     assert sorted(names, key=natural_key) == ["blur(2.0)", "blur(10)", "gaussian(0.2)", "gaussian(0.4)"]
+
+
+def test_a_run_says_where_the_seconds_of_its_trials_went(folder: Path, run: Run, tmp_path: Path) -> None:
+    assert time_spent(run) is None, "records from before there were parts"
+    assert "Time" not in dict(fact_sheet(run))
+
+    def tell(record: dict[str, Any]) -> dict[str, Any]:
+        if record["kind"] != "trial" or record["status"] != "ok":
+            return record
+        parts = {"build": 2.0, "train": 5.0, "reconstruct": 1.0, "score": 0.5, "staging": 0.2, "noise": 0.9}
+        return record | {"seconds": 10.0, "parts": {f"{name}_seconds": value for name, value in parts.items()}}
+
+    told = load_run(changed(folder, tmp_path / "told", tell))
+    trials = told.of("trial", "ok")
+    assert dict(fact_sheet(told))["Time"] == (
+        f"{text.seconds(10 * len(trials))} in {len(trials)} trials: 20.0 % building, 50.0 % training, "
+        "15.0 % denoising and scoring, 15.0 % else (noise 9.0 %, staging 2.0 %)"
+    )
