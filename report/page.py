@@ -24,6 +24,7 @@ from report import (
     text,
     timing_charts,
     timing_tables,
+    tracks,
 )
 from report.advice import Advice
 from report.charts import Chart
@@ -52,6 +53,7 @@ class Page:
     reproduction_notes: tuple[str, ...] = ()
     speed: list[tuple[Workload, Chart, Table]] = field(default_factory=list)
     unmeasured: list[Workload] = field(default_factory=list)
+    gains: Table | None = None
     peaks: Table | None = None
     details: list[Table] = field(default_factory=list)
     batches: list[Chart] = field(default_factory=list)
@@ -144,6 +146,8 @@ def _speed(page: Page, analysis: Analysis) -> None:
         (load, charts.speed_chart(load, index), timing_tables.speed_table(load, analysis.run.about))
         for index, load in enumerate(measured)
     ]
+    compared = tracks.gains(measured)
+    page.gains = tracks.gains_table(compared) if len(compared) > 1 else None
     page.peaks = _filled(timing_tables.peaks_table(analysis.run))
     page.details = [table for load in measured if len((table := timing_tables.detail_table(load)).columns) > 1]
     batches = [timing_charts.batch_chart(load, index) for index, load in enumerate(measured)]

@@ -14,6 +14,7 @@ from report.quality import Quality, difference, quality
 from report.reach import Race, race
 from report.speed import MARGIN, NEVER_STEADY, RATE, Standing, Workload, ratio_of, workloads
 from report.start import Epoch, Meeting, Start, epoch_of, start
+from report.tracks import Gain, gains
 from results.breakeven import breakeven
 from results.coarseness import as_exact, is_reduced
 from results.loading import Run
@@ -22,6 +23,8 @@ ADVICE = "Recommendation"
 """Topic of the finding that the report shows apart."""
 MOST_SENTENCES = 2
 """With more timed networks than this, the winners share one sentence."""
+MOST_COMPARISONS = 10
+"""More comparisons than this are counted in a sentence, and named in a table only."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         *_if_said("Defaults", native.said(analysis.native)),
         *reach_findings(analysis.race),
         *agreement_findings(analysis.quality),
-        *track_findings(analysis.loads),
+        *track_findings(gains(analysis.loads)),
         *breakeven_findings(analysis.starts, analysis.epoch),
         *steady_findings(analysis.loads),
         *certificate_findings(analysis.proof),
@@ -180,22 +183,11 @@ def _fastest_short(load: Workload) -> str:
     return f"{load.label} {names}, {ratio}"
 
 
-def track_findings(loads: Sequence[Workload]) -> list[Finding]:
-    """What the tuned path brings over the idiomatic one, by backend."""
-    parts: dict[str, list[str]] = {}
-    ratios, n = [], set()
-    for load in loads:
-        for standing in load.ranked:
-            tuned = standing.contestant
-            plain = next((s.contestant for s in load.ranked if s.contestant.name == f"{tuned.backend} idiomatic"), None)
-            if tuned.track != "tuned" or plain is None:
-                continue
-            ratio = ratio_of(tuned, plain)
-            ratios.append(ratio)
-            n.add(len(tuned.rounds.keys() & plain.rounds.keys()))
-            parts.setdefault(tuned.backend, []).append(f"{text.ratio(ratio)} for {load.label}")
-    if not parts:
+def track_findings(found: Sequence[Gain]) -> list[Finding]:
+    """What the tuned path brings over the idiomatic one: by backend, or of many the largest and the smallest."""
+    if not found:
         return []
+    ratios = [gain.ratio for gain in found]
     counts = {
         "faster": sum(ratio.known and ratio.low > 1 for ratio in ratios),
         "slower": sum(ratio.known and ratio.high < 1 for ratio in ratios),
@@ -205,7 +197,13 @@ def track_findings(loads: Sequence[Workload]) -> list[Finding]:
     headline = f"Of {text.count(len(ratios), 'comparison')}, the tuned track is {said}"
     if counts["faster"] == len(ratios):
         headline = "Every tuned track trains faster than the idiomatic one of its backend"
-    rounds = text.listing([str(number) for number in sorted(n)])
+    rounds = text.listing([str(number) for number in sorted({gain.n for gain in found})])
+    if len(found) > MOST_COMPARISONS:
+        least, *_, most = sorted(found, key=lambda gain: gain.ratio.value)
+        return [Finding("Tuning", headline, f"ratio of rates from {least.said} to {most.said} (n = {rounds} rounds)")]
+    parts: dict[str, list[str]] = {}
+    for gain in found:
+        parts.setdefault(gain.backend, []).append(f"{text.ratio(gain.ratio)} for {gain.load.label}")
     detail = "; ".join(f"{name} {', '.join(parts[name])}" for name in sorted(parts, key=backend_key))
     return [Finding("Tuning", headline, f"ratio of rates {detail} (n = {rounds} rounds)")]
 
@@ -229,6 +227,8 @@ def breakeven_findings(starts: Sequence[Start], epoch: Epoch | None) -> list[Fin
         return [Finding("Break-even", f"{label}: {said}")]
     found = text.listing([f"{word} in {count}" for word, count in counts.items() if count])
     headline = f"Counted from a cold start, tuned is ahead of idiomatic {found}"
+    if len(meetings) > MOST_COMPARISONS:
+        return [Finding("Break-even", f"{headline} of {len(meetings)} comparisons")]  # each stands with its chart
     parts = []
     for one in starts:
         met = [f"{meeting.a.backend} {_meets(meeting, epoch)}" for meeting in one.of_tracks]

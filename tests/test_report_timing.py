@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 import report
-from report import sentences
+from report import sentences, text
 from report.page import make_page, render
 from report.sentences import analyse
 from report.tables import Table
+from report.tracks import gains
 from results.loading import Run, load_run
 from tests import fake_run
 from tests.valid_charts import check_charts
@@ -233,6 +235,34 @@ def test_no_measurable_difference_is_more_than_not_told_apart(run: Run, folder: 
         assert words in " ".join(row[3].note for row in make_page(which).speed[0][2].rows)
     assert "without a measurable difference (within 3 %)" in finding(known, "Speed")
     assert "can not be told apart" in finding(unknown, "Speed")
+
+
+# -- tracks ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_tuning_brings_is_a_table_and_a_sentence(run: Run) -> None:
+    found = gains(analyse(run).loads)
+    assert len(found) == 5
+    torch = next(gain for gain in found if (gain.backend, gain.load.axes["architecture"]) == ("torch", "dense"))
+    assert torch.ratio.value == pytest.approx(29_000 / 23_000, rel=0.03)
+    table = make_page(run).gains
+    assert table is not None
+    assert table.columns == ["", "keras[tensorflow]", "keras[jax]", "torch"]
+    shown = {row[0].text: row[1:] for row in table.rows}
+    assert [cell.text for row in shown.values() for cell in row].count("–") == 1
+    cell = shown[torch.load.label][-1]
+    assert cell.text == text.ratio(torch.ratio)
+    assert cell.note.endswith(" images/s")
+    said = finding(run, "Tuning")
+    assert len(re.findall(r"\[\d", said)) == 5, "an interval each"
+
+
+def test_many_comparisons_are_counted_and_not_recited(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentences, "MOST_COMPARISONS", 4)
+    ratios = sorted(gains(analyse(run).loads), key=lambda gain: gain.ratio.value)
+    said = finding(run, "Tuning")
+    assert said.endswith(f"ratio of rates from {ratios[0].said} to {ratios[-1].said} (n = 5 rounds).")
+    assert finding(run, "Break-even").endswith("of 5 comparisons.")
 
 
 # -- break-even ----------------------------------------------------------------------------------------------------
