@@ -78,7 +78,8 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
         facts.append(
             ("Training", f"{'/'.join(map(str, epochs))} epochs, {text.count(_ok_seeds(run) or len(seeds), 'seed')}")
         )
-        facts += [("Time", spent) for spent in [time_spent(run)] if spent]
+        if spent := time_spent(run):
+            facts.append(("Time", spent))
     facts.append(("Cells", status_line(run)))
     begun, ended = printable(about.get("created") or "?"), about.get("finished")
     facts.append(("Run", f"{_day(begun)}, {'finished' if ended else 'not finished yet'}"))
@@ -97,23 +98,21 @@ def time_spent(run: Run) -> str | None:
     spent: Counter[str] = Counter()
     for record in told:
         spent.update(record["parts"])
-    shares = {name: spent.pop(f"{name}_seconds", 0.0) / total for name in ("build", "train", "reconstruct", "score")}
-    named = [
-        f"{text.fixed(100 * share, 1)} % {name}"
-        for name, share in (
-            ("building", shares["build"]),
-            ("training", shares["train"]),
-            ("denoising and scoring", shares["reconstruct"] + shares["score"]),
-        )
-    ]
-    largest = [
-        f"{name.removesuffix('_seconds')} {text.fixed(100 * seconds / total, 1)} %"
-        for name, seconds in sorted(spent.items(), key=lambda part: (-part[1], part[0]))
-        if seconds >= 0.001 * total
-    ]
-    rest = f"{text.fixed(100 * (1 - sum(shares.values())), 1)} % else"
-    inside = f" ({', '.join(largest)})" if largest else ""
-    return f"{text.seconds(total)} in {text.count(len(told), 'trial')}: {', '.join(named)}, {rest}{inside}"
+    work = {
+        "building": spent.pop("build_seconds", 0.0),
+        "training": spent.pop("train_seconds", 0.0),
+        "denoising and scoring": spent.pop("reconstruct_seconds", 0.0) + spent.pop("score_seconds", 0.0),
+    }
+    work["else"] = total - sum(work.values())
+
+    def percent(seconds: float) -> str:
+        return f"{text.fixed(100 * seconds / total, 1)} %"
+
+    said = ", ".join(f"{percent(seconds)} {name}" for name, seconds in work.items())
+    largest = sorted(spent.items(), key=lambda part: (-part[1], part[0]))
+    named = [f"{name.removesuffix('_seconds')} {percent(part)}" for name, part in largest if part >= 0.001 * total]
+    inside = f" ({', '.join(named)})" if named else ""
+    return f"{text.seconds(total)} in {text.count(len(told), 'trial')}: {said}{inside}"
 
 
 def status_line(run: Run) -> str:

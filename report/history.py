@@ -12,7 +12,7 @@ from typing import Any
 
 from report import text
 from report.changes import change_text, figure_text, machine_name, size_text, step_sentence
-from report.charts import CONFIG, GREY, INK, Chart, backend_colour
+from report.charts import CONFIG, GREY, INK, Chart, backend_colour, spec_of
 from report.page import embedded_json, filled
 from report.tables import Cell, Table, printable
 from results.history import History
@@ -171,14 +171,9 @@ def _chart(trend: MachineTrend, group: list[Series], name: str) -> Chart:
         .mark_text(align="left", dx=-4, dy=-9, fontSize=11, fontWeight=600, color=INK)
         .encode(x=x, y=y, text="text:N")
     )
-    spec: dict[str, Any] = (
-        alt.layer(*([rules] if events else []), lines, dots, *([marks] if labels else []))
-        .properties(width="container", height=210)
-        .to_dict()
-    )
+    spec = spec_of(alt.layer(*([rules] if events else []), lines, dots, *([marks] if labels else [])), 210)
     # Names of contestants are long: two stand side by side in half a page, three do not.
     spec["config"] = {**CONFIG, "legend": {**CONFIG["legend"], "columns": 2}}
-    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     said = "; ".join(printable(step_sentence(series, step)) for series in group for step in series.steps)
     return Chart(name, f"{tracked.title}: {_workload(group[0])}", said or "No step.", spec)
 

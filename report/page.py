@@ -146,8 +146,7 @@ def _speed(page: Page, analysis: Analysis) -> None:
         (load, charts.speed_chart(load, index), timing_tables.speed_table(load, analysis.run.about))
         for index, load in enumerate(measured)
     ]
-    compared = tracks.gains(measured)
-    page.gains = tracks.gains_table(compared) if len(compared) > 1 else None
+    page.gains = tracks.gains_table(analysis.gains) if len(analysis.gains) > 1 else None
     page.peaks = _filled(timing_tables.peaks_table(analysis.run))
     page.details = [table for load in measured if len((table := timing_tables.detail_table(load)).columns) > 1]
     batches = [timing_charts.batch_chart(load, index) for index, load in enumerate(measured)]

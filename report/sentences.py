@@ -58,6 +58,7 @@ class Analysis:
     matrices: tuple[robustness.Matrix, ...] = ()
     judged: tuple[codes.Judged, ...] = ()
     native: tuple[native.Effect, ...] = ()
+    gains: tuple[Gain, ...] = ()
 
 
 def analyse(run: Run) -> Analysis:
@@ -84,6 +85,7 @@ def analyse(run: Run) -> Analysis:
         tuple(robustness.matrices(run, wrong)),
         tuple(codes.judged(run, wrong)),
         tuple(native.effects(whole, wrong)),
+        tuple(gains(loads)),
     )
 
 
@@ -100,7 +102,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         *_if_said("Defaults", native.said(analysis.native)),
         *reach_findings(analysis.race),
         *agreement_findings(analysis.quality),
-        *track_findings(gains(analysis.loads)),
+        *track_findings(analysis.gains),
         *breakeven_findings(analysis.starts, analysis.epoch),
         *steady_findings(analysis.loads),
         *certificate_findings(analysis.proof),

@@ -20,6 +20,7 @@ from results.journal import read_run_file, write_run_file
 from results.loading import load_run
 from results.steps import SHORTEST, find_levels
 from results.trend import Series, trends
+from tests.valid_charts import check_charts
 
 CELL = "torch tuned, dense latent 64 mse, batch_size 128"
 AXES = {"backend": "torch", "track": "tuned", "architecture": "dense", "latent": 64, "loss": "mse", "batch_size": 128}
@@ -412,6 +413,10 @@ def test_the_same_history_gives_the_same_bytes(page_file: Path, tmp_path: Path) 
 
     again = write_history(read_history(page_file.with_name("history.jsonl")), tmp_path / "again.html")
     assert again.read_bytes() == page_file.read_bytes()
+
+
+def test_its_charts_are_what_vega_lite_takes(page_file: Path) -> None:
+    assert check_charts(page_file.read_text()) == 2
 
 
 @pytest.mark.parametrize("width", [1400, 390])

@@ -25,7 +25,7 @@ from report.tradeoff import frontier, panels
 from results.loading import Run, RunError, load_run, merge
 from results.statistics import Interval
 from tests import fake_run
-from tests.valid_charts import check_charts
+from tests.valid_charts import check_charts, specs_of
 
 
 @pytest.fixture(scope="module")
@@ -304,8 +304,7 @@ def test_hostile_names_can_not_leave_a_chart(tmp_path: Path, folder: Path) -> No
     html = report.write_report([changed(folder, tmp_path / "evil", rename)]).read_text()
     assert evil not in html
     assert evil in "".join(Elements(html).text)
-    specs = html.split('<script type="application/json" id="specs">')[1].split("</script>")[0]
-    assert evil in json.dumps(json.loads(specs))
+    assert evil in json.dumps(specs_of(html))
 
 
 def test_embedded_scripts_can_not_end_early() -> None:

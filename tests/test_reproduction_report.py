@@ -30,6 +30,7 @@ from results.reproduction import (
     read,
 )
 from tests import fake_run
+from tests.valid_charts import specs_of
 
 SMALL = fake_run.Size(backends=("torch",), architectures=("dense",), corruptions=("gaussian(0.4)",), latents=(64,),
                       losses=("mse",), epochs=2)  # fmt: skip
@@ -223,9 +224,7 @@ def test_every_figure_stands_with_its_interval_and_verdict(html: str) -> None:
 
 
 def test_the_curves_have_the_published_points_on_them(html: str) -> None:
-    found = re.search(r'<script type="application/json" id="specs">(.*?)</script>', html, re.DOTALL)
-    assert found
-    specs = json.loads(found.group(1))
+    specs = specs_of(html)
     text = json.dumps(specs["repro-loss-0"])
     assert '"loss": 0.05' in text, "the published point of epoch 3"
     assert "0.088" not in text, "epoch 50 was not reached"
