@@ -6,6 +6,7 @@ One core of a server processor of 2023 is behind every constant; another machine
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -30,7 +31,7 @@ from implementations import catalog
 from implementations.architecture import Conv2DTranspose
 
 if TYPE_CHECKING:
-    from bench.cells import Cell, CertificateCell, Noised, TimingCell, TrialCell
+    from bench.cells import Cell, CertificateCell, Noised, Point, TimingCell, TrialCell
     from bench.plan import Plan, Session
     from bench.yardsticks import YardstickCell
 
@@ -142,17 +143,40 @@ class Estimate:
 def estimate(plan: Plan, jobs: int = 1) -> Estimate:
     """Rough seconds of all of ``plan`` on ``jobs`` cores, with nothing cached and nothing done before."""
     parallel = 1 + PARALLEL_EFFICIENCY * (max(jobs, 1) - 1)
-    compiled = {(cell.backend, _network(cell)) for cell in plan.trials}
-    trials = sum(map(trial_seconds, plan.trials)) + sum(COMPILE.get(backend, OTHER_SECONDS) for backend, _ in compiled)
-    starts = sum(IMPORT.get(backend, OTHER_SECONDS) for backend in {cell.backend for cell in plan.certificates})
-    audits = AUDIT_SECONDS * len({(cell.backend, cell.track) for cell in plan.certificates})
+    cells = by_cell(plan)
     peaks = PEAKS_SECONDS * len({cell.setting for session in plan.sessions for cell in session.cells})
     return Estimate(
-        certificates=(starts + audits + sum(map(certificate_seconds, plan.certificates))) / parallel,
-        trials=trials / parallel,
+        certificates=sum(cells["certificates"].values()) / parallel,
+        trials=sum(cells["trials"].values()) / parallel,
         sessions=peaks + sum(map(session_seconds, plan.sessions)),
         yardsticks=yardsticks_seconds(plan.yardsticks) / parallel,
     )
+
+
+def by_cell(plan: Plan) -> dict[str, dict[Point, float]]:
+    """Rough seconds of each cell by phase, on one core and with nothing cached: how a phase is shared out among its
+    cells.  What some of them have in common (imports, compiling) is divided between these."""
+    starts = Counter(cell.backend for cell in plan.certificates)
+    audits = Counter((cell.backend, cell.track) for cell in plan.certificates)
+    builds = Counter((cell.backend, _network(cell)) for cell in plan.trials)
+    return {
+        "certificates": {
+            cell: certificate_seconds(cell)
+            + IMPORT.get(cell.backend, OTHER_SECONDS) / starts[cell.backend]
+            + AUDIT_SECONDS / audits[cell.backend, cell.track]
+            for cell in plan.certificates
+        },
+        "trials": {
+            cell: trial_seconds(cell) + COMPILE.get(cell.backend, OTHER_SECONDS) / builds[cell.backend, _network(cell)]
+            for cell in plan.trials
+        },
+        "yardsticks": {cell: yardstick_seconds(cell) for cell in plan.yardsticks},
+        "sessions": {
+            cell: session.rounds * workload_seconds(session, [cell])
+            for session in plan.sessions
+            for cell in session.cells
+        },
+    }
 
 
 def _network(cell: TrialCell) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -25,49 +25,65 @@ TRUSTED_SHARE = 0.1
 """Of a phase: from then on its pace alone says how long it takes, before that less and less what was expected."""
 
 
+@dataclass(frozen=True)
+class Expected:
+    """Of a phase: ``seconds`` in all, and those of each cell by itself (in any unit), by which the phase is shared out
+    among them: slow ones that come first shall not make the others look slow."""
+
+    seconds: float
+    cells: Mapping[Point, float]
+
+
 @dataclass
 class _Phase:
-    cells: int
-    expected: float
-    done: int = 0
+    left: dict[str, float]
+    """By cell that has not ended: how much of the phase it was expected to be."""
+    scale: float
+    """Seconds of a unit of that, as expected."""
+    done: float = 0.0
+    """In that unit, what has been run to its end."""
     worked: float = 0.0
     """Seconds of the cells that are done, added up: more than have passed where cells run side by side."""
     ahead: float = 0.0
-    """Cells of which as much is done as would be with so many of them: those of a session come all at its end."""
+    """Of what is left, as much as is done already of cells that come all at once, at the end of their session."""
     began: float | None = None
     running: dict[str, float] = field(default_factory=dict)
     """By cell that has said how long it will take yet: when it will be done."""
 
     def remaining(self, moment: float) -> float:
-        """Seconds, by the pace of this phase once there is one."""
-        said = max(self.running.values(), default=moment) - moment
+        """Seconds, by the pace of this phase once there is one: from a tenth of it on that alone counts."""
+        left = sum(self.left.values())
         if self.began is None:
-            return self.expected
-        if not self.done and not self.ahead:
-            # What is running has said for itself how long it takes; of the others only the expectation is known.
-            others = self.expected * (1 - len(self.running) / self.cells)
-            return said + others if self.running else self.expected
+            return self.scale * left
+        said = max(self.running.values(), default=moment) - moment
         done = self.done + self.ahead
+        if not done:
+            # What is running has said for itself how long it takes; of the others only the expectation is known.
+            return said + self.scale * (left - sum(self.left.get(key, 0.0) for key in self.running))
+        left -= self.ahead
         passed = moment - self.began
         if not self.ahead:
             # Of cells that come all at once, the time that has passed says too much about the first.
             passed = min(passed, self.worked)
-        by_pace = passed / done * (self.cells - done)
-        trust = min(done / self.cells / TRUSTED_SHARE, 1.0) if self.ahead else 1.0
-        return max(trust * by_pace + (1 - trust) * self.expected * (1 - done / self.cells), said)
+        trust = min(done / (done + left) / TRUSTED_SHARE, 1.0)
+        return max((trust * passed / done + (1 - trust) * self.scale) * left, said)
 
 
 class Progress:
-    """Counts the cells of ``phases`` (name -> number of cells, expected seconds), which come one after another.
+    """Counts the cells of ``phases`` (by name what is expected of them), which come one after another.
 
     On a terminal a bar stands below the lines.  ``enabled=False`` keeps it silent.
     """
 
-    def __init__(
-        self, phases: Mapping[str, tuple[int, float]], *, enabled: bool = True, stream: TextIO | None = None
-    ) -> None:
-        self._phases = {name: _Phase(cells, expected) for name, (cells, expected) in phases.items()}
-        self._total = sum(phase.cells for phase in self._phases.values())
+    def __init__(self, phases: Mapping[str, Expected], *, enabled: bool = True, stream: TextIO | None = None) -> None:
+        self._phases = {
+            name: _Phase(
+                {_key(cell.axes()): share for cell, share in expected.cells.items()},
+                expected.seconds / (sum(expected.cells.values()) or 1.0),
+            )
+            for name, expected in phases.items()
+        }
+        self._total = sum(len(phase.left) for phase in self._phases.values())
         self._done = 0
         self._enabled = enabled
         self._stream = stream or sys.stderr
@@ -97,21 +113,22 @@ class Progress:
         """The first cell of ``phase`` is about to start."""
         self._phases[phase].began = time.monotonic()
 
-    def ahead(self, phase: str, cells: float) -> None:
-        """So much is done of what goes on in ``phase`` as would be with so many of its ``cells``: of a session, whose
-        cells all end with it."""
-        self._phases[phase].ahead = cells
+    def ahead(self, phase: str, cells: Iterable[Point], share: float) -> None:
+        """This ``share`` is done of those ``cells`` of ``phase`` that go on: of a session, whose cells all end with
+        it."""
+        left = self._phases[phase].left
+        self._phases[phase].ahead = share * sum(left.get(_key(cell.axes()), 0.0) for cell in cells)
 
     def cell(self, phase: str, record: Record) -> None:
         """A cell of ``phase`` has left ``record``."""
         self._done += 1
-        self._phases[phase].running.pop(_key(record["cell"]), None)
-        if record["seconds"]:
-            self._phases[phase].done += 1
-            self._phases[phase].worked += record["seconds"]
-            self._phases[phase].ahead = max(self._phases[phase].ahead - 1, 0.0)
-        else:  # decided without being run, or cached: no measure of the pace
-            self._phases[phase].cells -= 1
+        among, key = self._phases[phase], _key(record["cell"])
+        among.running.pop(key, None)
+        part = among.left.pop(key, 0.0)
+        if record["seconds"]:  # and not decided without being run, or cached, which says nothing of the pace
+            among.done += part
+            among.worked += record["seconds"]
+            among.ahead = max(among.ahead - part, 0.0)
         width = len(str(self._total))
         left = f"[{self._done:>{width}}/{self._total}]"
         self.line(f"{left} {describe(record)}   ETA {duration(self.remaining())}")
@@ -130,7 +147,7 @@ class Progress:
     def remaining(self) -> float:
         """Seconds until all is done, as far as one can tell."""
         moment = time.monotonic()
-        return sum(phase.remaining(moment) for phase in self._phases.values() if phase.done < phase.cells)
+        return sum(phase.remaining(moment) for phase in self._phases.values() if phase.left)
 
     def step(self, text: str) -> None:
         """What goes on now: always on a terminal, elsewhere once nothing has been said for :data:`SILENT_SECONDS`."""

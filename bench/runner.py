@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 from bench import machine, roofline
 from bench.cells import Cell, CertificateCell, Point, TimingCell, TrialCell
 from bench.certifying import run_certificates
-from bench.estimate import estimate, workload_seconds, yardstick_seconds
+from bench.estimate import by_cell, estimate, workload_seconds, yardstick_seconds
 from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE, distinct_cores
-from bench.progress import Progress, duration
+from bench.progress import Expected, Progress, duration
 from bench.records import Ended, fingerprint_of, identity, make_record, now
 from bench.rounds import Rounds
 from bench.sessions import SessionRun
@@ -295,7 +295,7 @@ class _Run:
             timeout=self.options.timeout,
             stop_at=stop_at,
             on_step=lambda text: self.progress.step(f"timing, {text}"),
-            on_share=lambda share: self.progress.ahead("sessions", share * len(cells)),
+            on_share=lambda share: self.progress.ahead("sessions", cells, share),
             weight=lambda workload: workload_seconds(part, workload),
             kept=kept,
         )
@@ -413,20 +413,19 @@ class _Run:
         return [*self.plan.trials, *(cell for cell, _ in self.plan.unsupported if isinstance(cell, TrialCell))]
 
     def _progress(self) -> Progress:
-        from bench.machine import cores
-
-        expected = estimate(self.plan, self.options.jobs or cores())
-
-        def scaled(seconds: float, cells: int, planned: int) -> tuple[int, float]:
-            return cells, seconds * cells / max(planned, 1)
-
-        timed = sum(len(cells) for _, cells in self.sessions)
-        phases = {
-            "certificates": scaled(expected.certificates, len(self.certificates), len(self.plan.certificates)),
-            "trials": scaled(expected.trials, len(self.trials), len(self.plan.trials)),
-            "yardsticks": scaled(expected.yardsticks, len(self.yardsticks), len(self.plan.yardsticks)),
-            "sessions": scaled(expected.sessions, timed, sum(len(s.cells) for s in self.plan.sessions)),
+        expected = estimate(self.plan, self.options.jobs or machine.cores())
+        seconds = by_cell(self.plan)
+        pending: dict[str, Sequence[Point]] = {
+            "certificates": self.certificates,
+            "trials": self.trials,
+            "yardsticks": self.yardsticks,
+            "sessions": [cell for _, cells in self.sessions for cell in cells],
         }
+        phases = {}
+        for phase, cells in pending.items():
+            left = {cell: seconds[phase][cell] for cell in cells}
+            whole = sum(seconds[phase].values()) or 1.0
+            phases[phase] = Expected(getattr(expected, phase) * sum(left.values()) / whole, left)
         return Progress(phases, enabled=self.options.progress)
 
 

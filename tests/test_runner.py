@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
@@ -13,17 +12,16 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import fake_backend
 import pytest
 
-from bench import lanes, machine, progress, runner, sessions
+from bench import lanes, machine, runner, sessions
 from bench.cells import Cell, TimingCell, TrialCell
 from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE
-from bench.records import Ended, make_record
+from bench.records import Ended
 from bench.runner import Options, Outcome, run
 from implementations.adapter import Setting
 from results.journal import Journal, JournalError, scan
@@ -277,16 +275,6 @@ def test_lanes_have_cores_of_their_own() -> None:
     assert len(lanes.core_pools(None, 1, exclusive=True)) == 1
 
 
-def test_long_steps_are_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = io.StringIO()
-    shown = progress.Progress({"sessions": (2, 90.0)}, stream=said)
-    shown.step("made ready")
-    assert said.getvalue() == "", "something was said a moment ago"
-    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.0)
-    shown.step("block 1/4")
-    assert said.getvalue().split() == ["block", "1/4", "ETA", "1m30s"]
-
-
 # -- kills and interrupts ------------------------------------------------------------------------------------------
 
 SCRIPT = """
@@ -398,87 +386,6 @@ def test_others_on_the_gpu_are_named_before_it_is_timed(monkeypatch: pytest.Monk
         assert run(plan(cell, timing=(timed(cell),)), folder, QUIET).counts == {"ok": 3}
         notes = json.loads((folder / "run.json").read_text())["notes"]
         assert any("python3 (process 812, 512 MiB)" in note for note in notes) == named
-
-
-# -- what a person sees --------------------------------------------------------------------------------------------
-
-
-def test_progress_lines_say_what_came_out_and_when_it_ends() -> None:
-    stream = io.StringIO()
-    shown = progress.Progress({"trials": (12, 24.0), "sessions": (0, 0.0)}, stream=stream)
-    metrics = {"psnr": 17.93, "psnr_gain": 6.91, "psnr_noisy": 11.02}
-    record = make_record(Ended(trial(), "ok", seconds=1.23, facts={"metrics": metrics}), "f", "e")
-    shown.begin("trials")
-    assert shown.remaining() == 24.0, "by the estimate, as long as nothing is done"
-    shown.cell("trials", record)
-    shown.close()
-    line = stream.getvalue()
-    assert line.startswith("[ 1/12] trial fake dense latent=4 gaussian(0.4) mse  psnr 17.9 dB (+6.9)  1.2 s   ETA ")
-    failed = make_record(Ended(trial(), "timeout", "no answer within 4 s: killed"), "f", "e")
-    assert progress.describe(failed).endswith("mse  timeout: no answer within 4 s: killed")
-
-
-def test_the_time_left_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = 100.0
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock))
-    shown = progress.Progress({"trials": (10, 500.0), "sessions": (4, 80.0)}, enabled=False)
-    shown.begin("trials")
-    clock += 4.0  # two lanes: two cells of 4 s each in 4 s
-    for seconds in (4.0, 4.0, 0.0):
-        shown.cell("trials", make_record(Ended(trial(), "diverged", "nan", seconds=seconds), "f", "e"))
-    assert shown.remaining() == pytest.approx(7 * 2.0 + 80.0), "what took no time is no measure of the pace"
-    for _ in range(7):
-        shown.cell("trials", make_record(Ended(trial(), "diverged", "nan", seconds=2.0), "f", "e"))
-    shown.begin("sessions")
-    clock += 40.0  # a session of two cells, which are told at its end
-    shown.cell("sessions", make_record(Ended(timed(trial()), "crashed", "SIGSEGV", seconds=20.0), "f", "e"))
-    assert shown.remaining() == pytest.approx(3 * 20.0)
-
-
-def test_the_time_left_of_a_session_follows_the_share_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = 100.0
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock))
-    shown = progress.Progress({"sessions": (8, 800.0)}, enabled=False)
-    shown.begin("sessions")
-    clock += 10.0
-    shown.ahead("sessions", 0.4)
-    by_pace, expected = 10.0 / 0.05 * 0.95, 800.0 * 0.95
-    assert shown.remaining() == pytest.approx((by_pace + expected) / 2), "a twentieth of the cells: of both a half"
-    clock += 190.0
-    shown.ahead("sessions", 2.0)
-    assert shown.remaining() == pytest.approx(600.0)
-    clock += 200.0
-    shown.ahead("sessions", 4.0)  # the end of the first of two sessions, of four cells each
-    for _ in range(4):
-        shown.cell("sessions", make_record(Ended(timed(trial()), "crashed", "SIGSEGV", seconds=100.0), "f", "e"))
-        assert shown.remaining() == pytest.approx(400.0), "all cells ended at the same time"
-    shown.ahead("sessions", 2.0)
-    clock += 100.0
-    assert shown.remaining() == pytest.approx(500.0 / 6 * 2)
-
-
-def test_a_long_training_is_heard_of_and_its_own_word_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = 100.0
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock))
-    stream = io.StringIO()
-    shown = progress.Progress({"trials": (2, 100.0), "sessions": (0, 0.0)}, stream=stream)
-    shown.begin("trials")
-    clock += 60.0
-    shown.notice("trials", trial(), {"epoch": 12, "epochs": 500, "psnr": 17.9312, "seconds_left": 2440.0})
-    assert stream.getvalue() == (
-        "      trial fake dense latent=4 gaussian(0.4) mse  epoch 12 of 500, psnr 17.9 dB, 40m40s to go   ETA 41m30s\n"
-    )
-    clock += 40.0
-    assert shown.remaining() == pytest.approx(2400.0 + 50.0), "and of the other trial what was expected"
-    shown.cell(
-        "trials",
-        make_record(Ended(trial(), "ok", seconds=100.0, facts={"metrics": {"psnr": 1, "psnr_gain": 1}}), "f", "e"),
-    )
-    assert shown.remaining() == pytest.approx(100.0), "nothing is left of what it said"
-
-
-def test_durations_read_as_people_say_them() -> None:
-    assert [progress.duration(s) for s in (0, 44.6, 80, 3600, 7500)] == ["0s", "45s", "1m20s", "1h00m", "2h05m"]
 
 
 def test_equal_builds_follow_each_other() -> None:
