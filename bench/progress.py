@@ -24,6 +24,9 @@ SILENT_SECONDS = 30.0
 TRUSTED_SHARE = 0.1
 """Of a phase: from then on its pace alone says how long it takes, before that less and less what was expected."""
 
+NAMED = ("backend", "device", "precision", "defaults", "architecture", "latent", "corruption", "loss")
+"""Axes that a line names in words of its own, where its cell has them."""
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -83,6 +86,7 @@ class Progress:
             )
             for name, expected in phases.items()
         }
+        self._further = {name: _telling_apart(expected.cells) for name, expected in phases.items()}
         self._total = sum(len(phase.left) for phase in self._phases.values())
         self._done = 0
         self._enabled = enabled
@@ -131,14 +135,15 @@ class Progress:
             among.ahead = max(among.ahead - part, 0.0)
         width = len(str(self._total))
         left = f"[{self._done:>{width}}/{self._total}]"
-        self.line(f"{left} {describe(record)}   ETA {duration(self.remaining())}")
+        self.line(f"{left} {describe(record, self._further[phase])}   ETA {duration(self.remaining())}")
 
     def notice(self, phase: str, cell: Point, facts: Mapping[str, Any]) -> None:
         """A training of ``phase`` has come as far as ``facts`` say (``epoch``, ``epochs``, ``psnr``,
         ``seconds_left``)."""
         self._phases[phase].running[_key(cell.axes())] = time.monotonic() + facts["seconds_left"]
         how_far = f"epoch {facts['epoch']} of {facts['epochs']}, psnr {facts['psnr']:.1f} dB"
-        text = f"{_named('trial', cell.axes())}  {how_far}, {duration(facts['seconds_left'])} to go"
+        name = _named("trial", cell.axes(), self._further[phase])
+        text = f"{name}  {how_far}, {duration(facts['seconds_left'])} to go"
         if self._bar is not None:
             self.step(text)
         else:
@@ -185,18 +190,38 @@ class Progress:
         self.close()
 
 
-def describe(record: Record) -> str:
-    """One line for a record: what was done, what came out, how long it took."""
+def describe(record: Record, further: Iterable[str] = ()) -> str:
+    """One line for a record: what was done, what came out, how long it took.  ``further``: axes that are named besides
+    those that always are."""
     cell = record["cell"]
     if record["kind"] == "yardstick":
         rank = "" if cell["rank"] is None else f" rank={cell['rank']}"
         text = f"yardstick {cell['method']}{rank} {cell['dataset']} {cell['corruption']}  {_outcome(record)}"
         return f"{text}  {record['seconds']:.1f} s" if record["seconds"] else text
-    text = f"{_named(record['kind'], cell)}  {_outcome(record)}"
+    text = f"{_named(record['kind'], cell, further)}  {_outcome(record)}"
     return f"{text}  {record['seconds']:.1f} s" if record["seconds"] else text
 
 
-def _named(kind: str, cell: Mapping[str, Any]) -> str:
+def _telling_apart(cells: Iterable[Point]) -> list[str]:
+    """Axes to name besides those that always are, so that no two lines say the same of two cells: as few as do."""
+    rows = [{axis: repr(value) for axis, value in cell.axes().items()} for cell in cells]
+    said = [axis for axis in NAMED if rows and axis in rows[0]]
+    if "corruption" not in said:  # lines of trials say this, lines of others that
+        said.append("track")
+    further = [axis for axis in (rows[0] if rows else ()) if axis not in said and len({row[axis] for row in rows}) > 1]
+
+    def lines(axes: Iterable[str]) -> int:
+        return len({tuple(row[axis] for axis in axes) for row in rows})
+
+    distinct = lines([*said, *further])
+    for axis in reversed(further):  # what names come with (epochs, with a network) stands behind them
+        rest = [other for other in further if other != axis]
+        if lines([*said, *rest]) == distinct:
+            further = rest
+    return further
+
+
+def _named(kind: str, cell: Mapping[str, Any], further: Iterable[str]) -> str:
     words = [kind, cell["backend"]]
     if kind != "trial":
         words.append(cell["track"])
@@ -209,6 +234,7 @@ def _named(kind: str, cell: Mapping[str, Any]) -> str:
     if kind == "trial":
         words += [cell["corruption"]]
     words.append(cell["loss"])
+    words += [f"{axis}={cell[axis]}" for axis in further]
     return " ".join(words)
 
 

@@ -54,9 +54,26 @@ def test_progress_lines_say_what_came_out_and_when_it_ends() -> None:
     shown.cell("trials", record)
     shown.close()
     line = stream.getvalue()
-    assert line.startswith("[ 1/12] trial fake dense latent=4 gaussian(0.4) mse  psnr 17.9 dB (+6.9)  1.2 s   ETA ")
+    assert line.startswith(
+        "[ 1/12] trial fake dense latent=4 gaussian(0.4) mse seed=0  psnr 17.9 dB (+6.9)  1.2 s   ETA "
+    )
     failed = make_record(Ended(trial(), "timeout", "no answer within 4 s: killed"), "f", "e")
     assert progress.describe(failed).endswith("mse  timeout: no answer within 4 s: killed")
+
+
+def test_no_two_lines_say_the_same() -> None:
+    """And what comes with something that is named is not named besides."""
+    stream = io.StringIO()
+    cells = [trial(batch_size=size, epochs=size // 8, seed=seed) for size in (32, 128) for seed in (0, 1)]
+    timings = [timed(batch_size=size, threads=2) for size in (32, 128)]
+    phases = {"trials": expected(*cells), "sessions": expected(*timings)}
+    shown = progress.Progress(phases, stream=stream)
+    for phase, several in (("trials", cells), ("sessions", timings)):
+        for cell in several:
+            _ended(shown, phase, cell, 1.0)
+    lines = stream.getvalue().splitlines()
+    assert "trial fake dense latent=4 gaussian(0.4) mse batch_size=32 seed=1  crashed: SIGSEGV" in lines[1]
+    assert "timing fake idiomatic dense latent=4 mse batch_size=128  crashed: SIGSEGV" in lines[-1]
 
 
 def _ended(shown: progress.Progress, phase: str, cell: Point, seconds: float) -> None:
@@ -131,7 +148,8 @@ def test_a_long_training_is_heard_of_and_its_own_word_counts(monkeypatch: pytest
     clock += 60.0
     shown.notice("trials", trial(), {"epoch": 12, "epochs": 500, "psnr": 17.9312, "seconds_left": 2440.0})
     assert stream.getvalue() == (
-        "      trial fake dense latent=4 gaussian(0.4) mse  epoch 12 of 500, psnr 17.9 dB, 40m40s to go   ETA 41m30s\n"
+        "      trial fake dense latent=4 gaussian(0.4) mse seed=0  epoch 12 of 500, psnr 17.9 dB, 40m40s to go   "
+        "ETA 41m30s\n"
     )
     clock += 40.0
     assert shown.remaining() == pytest.approx(2400.0 + 50.0), "and of the other trial what was expected"
