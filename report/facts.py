@@ -76,7 +76,11 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
             scored += " or whole ones" if "whole" in evaluated else ""
             facts.append(("Data", f"{'/'.join(sizes)} training and {scored}, {shape} pixels"))
         facts.append(
-            ("Training", f"{'/'.join(map(str, epochs))} epochs, {text.count(_ok_seeds(run) or len(seeds), 'seed')}")
+            (
+                "Training",
+                f"{'/'.join(map(str, epochs))} epoch{'s' if epochs != [1] else ''}, "
+                f"{text.count(_ok_seeds(run) or len(seeds), 'seed')}",
+            )
         )
         if spent := time_spent(run):
             facts.append(("Time", spent))

@@ -91,6 +91,11 @@ class Page:
     sweep: str = ""
     command: str = ""
 
+    @property
+    def unsteady(self) -> str:
+        """How far the ends of intervals of rates are apart, where that is more than can be trusted, and in what."""
+        return text.listing([f"{load.unsteady:.1f} ({load.label})" for load, _, _ in self.speed if load.unsteady])
+
     def charts(self) -> list[Chart]:
         """All charts, in the order of the page."""
         found = [chart for section in self.reproductions for chart in section.charts]

@@ -138,10 +138,13 @@ def speed_findings(loads: Sequence[Workload]) -> list[Finding]:
         rounds = sorted({load.rounds for load in ranked})
         n = text.count(rounds[0], "round") if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]} rounds"
         detail = f"{'; '.join(_fastest_short(load) for load in ranked)} (n = {n})"
-        found = [Finding("Speed", f"Who trains fastest depends on the network ({len(ranked)} timed)", detail)]
+        alone = len({(load.axes["architecture"], load.axes["latent"]) for load in ranked}) == len(ranked)
+        what = "network" if alone else "workload"
+        found = [Finding("Speed", f"Who trains fastest depends on the {what} ({len(ranked)} timed)", detail)]
         if len({tuple(sorted(one.contestant.name for one in load.leaders)) for load in ranked}) == 1:
-            names = text.listing([one.contestant.name for one in ranked[0].leaders])
-            found = [Finding("Speed", f"{names} trains fastest on all {len(ranked)} timed networks", detail)]
+            leaders = [one.contestant.name for one in ranked[0].leaders]
+            names = f"{text.listing(leaders)} {'trains' if len(leaders) == 1 else 'train'}"
+            found = [Finding("Speed", f"{names} fastest on all {len(ranked)} timed {what}s", detail)]
     bare = [load.label for load in loads if load.standings and not load.ranked]
     if bare:
         headline = f"{text.listing(bare)}: speeds were measured, but none is ranked"
@@ -353,8 +356,15 @@ def agreement_findings(found: Quality) -> list[Finding]:
             found.image_noise,
             f"±{text.fixed(found.image_noise)} dB from the choice of test images (1 seed)",
         )
-    agree = not math.isfinite(noise) or abs(worst.difference.value) <= noise
-    verdict = "Backends agree in PSNR" if agree else "Backends do not agree in PSNR"
+    # In doubt for neither: the whole interval has to lie within the noise, or beyond it.
+    mean = worst.difference
+    low, high = (mean.low, mean.high) if mean.known else (mean.value, mean.value)
+    if not math.isfinite(noise) or -noise <= low <= high <= noise:
+        verdict = "Backends agree in PSNR"
+    elif low > noise or high < -noise:
+        verdict = "Backends do not agree in PSNR"
+    else:
+        verdict = "It is open whether backends agree in PSNR"
     scale = f"; for scale, {source}" if math.isfinite(noise) else ""
     detail = (
         f"between {worst.a} and {worst.b} over {text.count(worst.count, 'equal trial')}, the pair that differs most; "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -212,6 +214,27 @@ def test_backends_that_differ_by_more_than_noise_are_said_not_to_agree(folder: P
 
     said = report.findings(load_run(changed(folder, tmp_path / "shifted", shift)))
     assert any(sentence.startswith("Backends do not agree in PSNR, mean difference −0.5") for sentence in said), said
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"),
+    [
+        (Interval(-0.01, -0.019, 0.001), "Backends agree in PSNR"),
+        (Interval(-0.01, -0.015, -0.005), "Backends agree in PSNR"),  # surely different, and less than seeds are
+        (Interval(-0.01, -0.03, 0.01), "It is open whether backends agree in PSNR"),
+        (Interval(-0.03, -0.061, -0.001), "It is open whether backends agree in PSNR"),
+        (Interval(-0.03, -0.04, -0.021), "Backends do not agree in PSNR"),
+        (Interval(-0.01, math.nan, math.nan), "Backends agree in PSNR"),
+        (Interval(-0.03, math.nan, math.nan), "Backends do not agree in PSNR"),
+    ],
+)
+def test_whether_backends_agree_is_judged_by_the_whole_interval(
+    folder: Path, difference: Interval, verdict: str
+) -> None:
+    found = analyse(load_run(folder)).quality
+    pairs = tuple(replace(one, difference=difference) for one in found.agreements)
+    (said,) = sentences.agreement_findings(replace(found, agreements=pairs, seed_noise=0.02))
+    assert said.headline.startswith(f"{verdict}, mean difference −0.0")
 
 
 def test_certificates_name_what_departs_first(run: Run) -> None:
