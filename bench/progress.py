@@ -205,10 +205,12 @@ def describe(record: Record, further: Iterable[str] = ()) -> str:
 def _telling_apart(cells: Iterable[Point]) -> list[str]:
     """Axes to name besides those that always are, so that no two lines say the same of two cells: as few as do."""
     rows = [{axis: repr(value) for axis, value in cell.axes().items()} for cell in cells]
-    said = [axis for axis in NAMED if rows and axis in rows[0]]
+    if not rows:
+        return []
+    said = [axis for axis in NAMED if axis in rows[0]]
     if "corruption" not in said:  # lines of trials say this, lines of others that
         said.append("track")
-    further = [axis for axis in (rows[0] if rows else ()) if axis not in said and len({row[axis] for row in rows}) > 1]
+    further = [axis for axis in rows[0] if axis not in said and len({row[axis] for row in rows}) > 1]
 
     def lines(axes: Iterable[str]) -> int:
         return len({tuple(row[axis] for axis in axes) for row in rows})

@@ -27,6 +27,11 @@ def axis_values(run: Run, name: str) -> list[Any]:
     return sorted(values, key=natural_key)
 
 
+def _counts(numbers: list[int], noun: str) -> str:
+    """ "1 epoch", "5/15 epochs"."""
+    return f"{'/'.join(map(str, numbers))} {noun}{'s' if numbers != [1] else ''}"
+
+
 def summary(run: Run) -> str:
     """One sentence: the backends, networks, noise and data of the run."""
     backends = sorted(axis_values(run, "backend"), key=backend_key)
@@ -58,7 +63,7 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
     facts += [("Machine", name) for name in dict.fromkeys(machine(one) for one in known)]
     facts += [("Software", versions) for versions in dict.fromkeys(software) if versions]
     threads, devices = axis_values(run, "threads"), axis_values(run, "device")
-    setting = [", ".join(map(str, devices)), f"{'/'.join(map(str, threads))} thread{'s' if threads != [1] else ''}"]
+    setting = [", ".join(map(str, devices)), _counts(threads, "thread")]
     precisions = axis_values(run, "precision")
     facts.append(("Setting", ", ".join([*setting, *map(str, precisions)])))
     facts += [("Precision", said) for precision, said in COARSE.items() if precision in precisions]
@@ -75,13 +80,7 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
         else:
             scored += " or whole ones" if "whole" in evaluated else ""
             facts.append(("Data", f"{'/'.join(sizes)} training and {scored}, {shape} pixels"))
-        facts.append(
-            (
-                "Training",
-                f"{'/'.join(map(str, epochs))} epoch{'s' if epochs != [1] else ''}, "
-                f"{text.count(_ok_seeds(run) or len(seeds), 'seed')}",
-            )
-        )
+        facts.append(("Training", f"{_counts(epochs, 'epoch')}, {text.count(_ok_seeds(run) or len(seeds), 'seed')}"))
         if spent := time_spent(run):
             facts.append(("Time", spent))
     facts.append(("Cells", status_line(run)))
