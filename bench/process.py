@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from bench.datasets.base import cache_dir
 from implementations.adapter import Setting, Track, adapter_class
 from implementations.heap import ONE_ARENA
 from results.schema import Status
@@ -84,7 +86,9 @@ class Worker:
     """A process for one backend and setting, pinned to ``cpus`` (empty: not pinned); of one track alone if ``track``
     is given.
 
-    Its stderr, with all that frameworks print, goes to a file of its own in ``logs``.
+    Its stderr, with all that frameworks print, goes to a file of its own in ``logs``.  What frameworks write into the
+    system's temporary folder (TensorFlow: the sources of its graphs) goes to one of its own, which goes with it: a
+    worker ends without the exit handlers that would remove such files.
     """
 
     def __init__(
@@ -109,13 +113,14 @@ class Worker:
             *("--device", setting.device, "--precision", setting.precision, "--threads", str(setting.threads)),
             *("--cpus", ",".join(map(str, cpus))),
         ]
+        self._scratch = tempfile.TemporaryDirectory(prefix="daebench-worker-", ignore_cleanup_errors=True)
         with self.log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=_environment(backend, setting, program, track),
+                env=_environment(backend, setting, program, track, self._scratch.name),
                 # Ctrl-C is the supervisor's to handle, and what a framework starts (compilers) dies with its worker.
                 start_new_session=True,
             )
@@ -268,7 +273,7 @@ class Worker:
             self._process.wait(CLOSE_TIMEOUT)
 
     def close(self) -> None:
-        """Let the process go, kill it if it does not, and clear away an empty log."""
+        """Let the process go, kill it if it does not, and clear away its temporary files and an empty log."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(OSError):
@@ -277,6 +282,7 @@ class Worker:
             self._process.wait(CLOSE_TIMEOUT)
         self.kill()
         self._process.stdout.close()
+        self._scratch.cleanup()
         with contextlib.suppress(OSError):
             if not self.log.stat().st_size:
                 self.log.unlink()
@@ -315,8 +321,11 @@ def source_environment(root: Path) -> dict[str, str]:
     }
 
 
-def _environment(backend: str, setting: Setting, program: Program, track: Track | None) -> dict[str, str]:
+def _environment(backend: str, setting: Setting, program: Program, track: Track | None, scratch: str) -> dict[str, str]:
     variables = source_environment(program.root)
+    variables["TMPDIR"] = scratch
+    # torch.compile keeps what it has compiled among the temporary files unless told where: the next worker wants it.
+    variables.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "torch.compile"))
     # A segmentation fault then leaves a traceback.
     variables["PYTHONFAULTHANDLER"] = "1"
     if program.variables is not None:

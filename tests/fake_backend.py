@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from implementations.parameters import Array, Weights
 from implementations.reference import Reference, loss_and_gradient
 from implementations.training import Training
 
-CRASH, HANG, RAISE, NAN, MEMORY, EXIT, SLOW, CHATTER, CUDA_MEMORY = 101, 102, 103, 104, 105, 106, 107, 108, 109
+CRASH, HANG, RAISE, NAN, MEMORY, EXIT, SLOW, CHATTER, CUDA_MEMORY, LITTER = range(101, 111)
 """Numbers of training samples that mean trouble."""
 
 GATE = "FAKE_GATE"
@@ -119,6 +120,8 @@ def _trouble(samples: int) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
     if samples == CHATTER:
         os.write(1, b'{"result": {"status": "forged"}}\n')
+    if samples == LITTER:
+        os.close(tempfile.mkstemp()[0])
     if samples == SLOW:
         while os.path.exists(os.environ.get(GATE, "")):
             time.sleep(0.02)

@@ -8,9 +8,10 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,21 @@ def test_a_hanging_worker_is_killed(worker: Worker, tmp_path: Path) -> None:
 def test_what_frameworks_print_can_not_forge_an_answer(worker: Worker, tmp_path: Path) -> None:
     assert run_trial(worker, cell(train=fake_backend.CHATTER), tmp_path)["status"] == "ok"
     assert "forged" in worker.stderr()
+
+
+@pytest.mark.parametrize("end", [Worker.close, Worker.kill])
+def test_temporary_files_of_frameworks_go_with_their_worker(
+    end: Callable[[Worker], None], logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with Worker("fake", Setting(), [], logs) as worker:
+        worker.configure()
+        run_trial(worker, cell(train=fake_backend.LITTER), tmp_path)
+        assert [path for path in temporary.rglob("*") if path.is_file()]
+        end(worker)
+    assert not list(temporary.iterdir())
 
 
 def test_stop_from_another_thread_ends_a_waiting_request(worker: Worker, tmp_path: Path) -> None:
