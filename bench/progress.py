@@ -9,7 +9,8 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from results.schema import Record
@@ -236,8 +237,17 @@ def _named(kind: str, cell: Mapping[str, Any], further: Iterable[str]) -> str:
     if kind == "trial":
         words += [cell["corruption"]]
     words.append(cell["loss"])
-    words += [f"{axis}={cell[axis]}" for axis in further]
+    usual = _switches()
+    words += [f"{axis}={cell[axis]}" for axis in further if axis not in usual or cell[axis] is not usual[axis]]
     return " ".join(words)
+
+
+@cache
+def _switches() -> dict[str, bool]:
+    """Axes that are true or false, as they are unless somebody asks: lines are short of what goes without saying."""
+    from bench.cells import TrialCell
+
+    return {field.name: field.default for field in fields(TrialCell) if isinstance(field.default, bool)}
 
 
 def _key(axes: Mapping[str, Any]) -> str:

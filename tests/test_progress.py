@@ -76,6 +76,16 @@ def test_no_two_lines_say_the_same() -> None:
     assert "timing fake idiomatic dense latent=4 mse batch_size=128  crashed: SIGSEGV" in lines[-1]
 
 
+def test_what_goes_without_saying_is_not_said() -> None:
+    stream = io.StringIO()
+    cells = [trial(clip=clip, refresh=refresh) for clip in (True, False) for refresh in (False, True)]
+    shown = progress.Progress({"trials": expected(*cells)}, stream=stream)
+    for cell in cells:
+        _ended(shown, "trials", cell, 1.0)
+    said = [line.split(" mse")[1].split("  crashed")[0] for line in stream.getvalue().splitlines()]
+    assert said == ["", " refresh=True", " clip=False", " clip=False refresh=True"]
+
+
 def _ended(shown: progress.Progress, phase: str, cell: Point, seconds: float) -> None:
     shown.cell(phase, make_record(Ended(cell, "crashed", "SIGSEGV", seconds=seconds), "f", "e"))
 
