@@ -142,30 +142,27 @@ class Estimate:
 
 def estimate(plan: Plan, jobs: int = 1) -> Estimate:
     """Rough seconds of all of ``plan`` on ``jobs`` cores, with nothing cached and nothing done before."""
-    parallel = 1 + PARALLEL_EFFICIENCY * (max(jobs, 1) - 1)
     cells = by_cell(plan)
     peaks = PEAKS_SECONDS * len({cell.setting for session in plan.sessions for cell in session.cells})
     return Estimate(
-        certificates=sum(cells["certificates"].values()) / parallel,
-        trials=sum(cells["trials"].values()) / parallel,
+        certificates=side_by_side(sum(cells["certificates"].values()), jobs),
+        trials=side_by_side(sum(cells["trials"].values()), jobs),
         sessions=peaks + sum(map(session_seconds, plan.sessions)),
-        yardsticks=yardsticks_seconds(plan.yardsticks) / parallel,
+        yardsticks=side_by_side(yardsticks_seconds(plan.yardsticks), jobs),
     )
+
+
+def side_by_side(seconds: float, jobs: int) -> float:
+    """Of work that takes ``seconds`` on one core, on ``jobs`` of them."""
+    return seconds / (1 + PARALLEL_EFFICIENCY * (max(jobs, 1) - 1))
 
 
 def by_cell(plan: Plan) -> dict[str, dict[Point, float]]:
     """Rough seconds of each cell by phase, on one core and with nothing cached: how a phase is shared out among its
     cells.  What some of them have in common (imports, compiling) is divided between these."""
-    starts = Counter(cell.backend for cell in plan.certificates)
-    audits = Counter((cell.backend, cell.track) for cell in plan.certificates)
     builds = Counter((cell.backend, _network(cell)) for cell in plan.trials)
     return {
-        "certificates": {
-            cell: certificate_seconds(cell)
-            + IMPORT.get(cell.backend, OTHER_SECONDS) / starts[cell.backend]
-            + AUDIT_SECONDS / audits[cell.backend, cell.track]
-            for cell in plan.certificates
-        },
+        "certificates": certificates_by_cell(plan.certificates),
         "trials": {
             cell: trial_seconds(cell) + COMPILE.get(cell.backend, OTHER_SECONDS) / builds[cell.backend, _network(cell)]
             for cell in plan.trials
@@ -176,6 +173,18 @@ def by_cell(plan: Plan) -> dict[str, dict[Point, float]]:
             for session in plan.sessions
             for cell in session.cells
         },
+    }
+
+
+def certificates_by_cell(cells: Sequence[CertificateCell]) -> dict[Point, float]:
+    """Rough seconds of each on one core, its share of what a backend costs once included."""
+    starts = Counter(cell.backend for cell in cells)
+    audits = Counter((cell.backend, cell.track) for cell in cells)
+    return {
+        cell: certificate_seconds(cell)
+        + IMPORT.get(cell.backend, OTHER_SECONDS) / starts[cell.backend]
+        + AUDIT_SECONDS / audits[cell.backend, cell.track]
+        for cell in cells
     }
 
 

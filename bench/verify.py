@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.cells import CertificateCell, Point
+from bench import machine
+from bench.cells import CertificateCell
 from bench.certifying import run_certificates
-from bench.estimate import certificate_seconds
+from bench.estimate import certificates_by_cell, side_by_side
 from bench.progress import Expected, Progress
 from results.schema import Record
 
@@ -16,8 +17,9 @@ def verify(
 ) -> list[Record]:
     """Certificate records of ``cells``, in their order; ``jobs`` of them side by side (default: as many as there are
     cores).  With ``progress``, a line a certificate goes to stderr."""
-    seconds: dict[Point, float] = {cell: certificate_seconds(cell) for cell in cells}
-    with Progress({"certificates": Expected(sum(seconds.values()), seconds)}, enabled=progress) as shown:
+    seconds = certificates_by_cell(cells)
+    expected = side_by_side(sum(seconds.values()), jobs or machine.cores())
+    with Progress({"certificates": Expected(expected, seconds)}, enabled=progress) as shown:
         shown.begin("certificates")
         return run_certificates(
             cells, jobs=jobs, use_cache=use_cache, on_result=lambda record: shown.cell("certificates", record)
