@@ -95,6 +95,8 @@ class Quality:
     seeds: tuple[int, ...]
     seed_noise: float | None
     """Pooled standard deviation of PSNR between seeds of one cell, dB; None with one seed."""
+    seeded: tuple[int, int]
+    """Of how many cells that is, and of how many there are: others may scatter otherwise."""
     image_noise: float
     """Mean half-width of the interval of a trial's mean PSNR over test images, dB."""
     agreements: tuple[Agreement, ...]
@@ -208,6 +210,7 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         key: configuration_label(dict(zip(configuration_axes, key, strict=True)), trained)
         for key in sorted({key for _, key in groups}, key=lambda key: tuple(natural_key(part) for part in key))
     }
+    seed_noise, seeded = _seed_noise(groups.values(), differing)
     return Quality(
         scores={key: _score(group) for key, group in groups.items()},
         conditions=conditions,
@@ -216,7 +219,8 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         backends=tuple(sorted({who(record["cell"], differing) for record in trials}, key=backend_key)),
         trials=len(trials),
         seeds=tuple(sorted({record["cell"]["seed"] for record in trials})),
-        seed_noise=_seed_noise(groups.values(), differing),
+        seed_noise=seed_noise,
+        seeded=seeded,
         image_noise=mean([_half(record, "psnr") for record in trials]) if trials else math.nan,
         agreements=_agreements(trials, differing),
         images=_image_counts(record["cell"] for record in trials),
@@ -241,8 +245,8 @@ def _score(group: Sequence[Record]) -> Score:
     )
 
 
-def _seed_noise(groups: Any, differing: Sequence[str]) -> float | None:
-    squares, degrees = 0.0, 0
+def _seed_noise(groups: Any, differing: Sequence[str]) -> tuple[float | None, tuple[int, int]]:
+    squares, degrees, several, every = 0.0, 0, 0, 0
     for group in groups:
         cells: dict[str, list[float]] = defaultdict(list)
         for record in group:
@@ -251,7 +255,9 @@ def _seed_noise(groups: Any, differing: Sequence[str]) -> float | None:
             middle = mean(values)
             squares += sum((value - middle) ** 2 for value in values)
             degrees += len(values) - 1
-    return math.sqrt(squares / degrees) if degrees else None
+            several += len(values) > 1
+        every += len(cells)
+    return math.sqrt(squares / degrees) if degrees else None, (several, every)
 
 
 def _agreements(trials: Sequence[Record], differing: Sequence[str]) -> tuple[Agreement, ...]:

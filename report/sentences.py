@@ -350,7 +350,9 @@ def agreement_findings(found: Quality) -> list[Finding]:
     worst = max(pairs, key=lambda one: abs(one.difference.value))
     single = max(abs(one.largest) for one in every)
     if found.seed_noise is not None:
-        noise, source = found.seed_noise, f"{text.fixed(found.seed_noise)} dB standard deviation between seeds"
+        several, every_cell = found.seeded
+        of = f", of the {several} of {every_cell} cells that have several" if several < every_cell else ""
+        noise, source = found.seed_noise, f"{text.fixed(found.seed_noise)} dB standard deviation between seeds{of}"
     else:
         noise, source = (
             found.image_noise,

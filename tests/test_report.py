@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -203,7 +204,23 @@ def test_with_several_seeds_intervals_are_over_seeds(tmp_path: Path) -> None:
     said = {found.topic: found.sentence for found in sentences.findings(analysis)}
     assert "n = 3 seeds" in said["Quality"]
     assert said["Agreement"].startswith("Backends agree in PSNR")
-    assert "standard deviation between seeds" in said["Agreement"]
+    assert said["Agreement"].endswith("standard deviation between seeds.")
+
+
+def test_how_many_cells_say_how_far_seeds_are_apart(tmp_path: Path) -> None:
+    size = fake_run.Size(backends=("torch", "keras[jax]"), full=("torch", "keras[jax]"), seeds=(0, 1), latents=(64,))
+
+    def once(record: dict[str, Any]) -> dict[str, Any] | None:
+        alone = record["kind"] == "trial" and record["cell"]["loss"] == "mse" and record["cell"]["seed"] == 1
+        return None if alone else record
+
+    run = load_run(changed(fake_run.make_run(tmp_path / "run", size), tmp_path / "fewer", once))
+    losses = Counter(record["cell"]["loss"] for record in run.of("trial", "ok"))
+    assert losses["bce"] == 2 * losses["mse"]
+    found = analyse(run).quality
+    assert found.seeded == (losses["mse"], 2 * losses["mse"])
+    (said,) = sentences.agreement_findings(found)
+    assert said.detail.endswith(f"between seeds, of the {losses['mse']} of {2 * losses['mse']} cells that have several")
 
 
 def test_backends_that_differ_by_more_than_noise_are_said_not_to_agree(folder: Path, tmp_path: Path) -> None:
