@@ -41,8 +41,8 @@ def why_unavailable(device: Device) -> str | None:
 
     try:
         found = jax.devices("gpu" if device == "cuda" else device)
-    except RuntimeError as error:
-        return f"jax {jax.__version__} has no {device} device: {str(error).splitlines()[0]}"
+    except (RuntimeError, AssertionError) as error:  # the latter where a driver is there and its device is not
+        return f"jax {jax.__version__} has no {device} device: {(str(error) or 'none').splitlines()[0]}"
     return None if found else f"jax {jax.__version__} has no {device} device"
 
 
@@ -58,15 +58,14 @@ def versions(setting: Setting) -> dict[str, str]:
 
 
 def synchronize(state: Any) -> None:
-    """Wait for the device, and for ``state`` (arrays in any structure).
+    """Wait for ``state`` (arrays in any structure): all that training leaves behind, and so for all that was begun.
 
-    A GPU works in order: what comes last has waited for all before it.  A CPU may not, so the state is waited for by
-    name.
+    Nothing is sent to the device to be waited for besides: that took 59 to 120 microseconds on a CPU, of a single image
+    that a dense network denoises in 240.
     """
     import jax
 
     jax.block_until_ready(state)
-    jax.block_until_ready(jax.device_put(np.zeros(()), jax.devices()[0]) + 0)
 
 
 def peak_memory(setting: Setting) -> int | None:

@@ -168,7 +168,10 @@ class KerasJax(KerasAdapter):
         return np.array(output), float(loss), [np.array(gradient) for gradient in gradients]
 
     def synchronize(self) -> None:
-        jax_device.synchronize(getattr(self, "_state", None))
+        if self.track == "tuned":
+            jax_device.synchronize(getattr(self, "_state", None))
+        else:
+            jax_device.synchronize([variable.value for variable in (*self.model.variables, *self.optimizer.variables)])
 
     def peak_device_memory(self) -> int | None:
         return jax_device.peak_memory(self.setting)
