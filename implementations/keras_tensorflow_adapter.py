@@ -86,7 +86,8 @@ class KerasTensorFlow(KerasAdapter):
         step = train if self._whole_epochs else tf.function(train, jit_compile=compiled)
         # Traced once, for epochs of any length over any number of images.
         images = tf.TensorSpec((None, *architecture.input_shape), self.setting.dtype)
-        signature = (images, images, tf.TensorSpec((None,), "int64"), tf.TensorSpec((), "int64"))
+        # What the loop counts with has 32 bits: beside a GPU TensorFlow keeps these on the host, which needs them.
+        signature = (images, images, tf.TensorSpec((None,), "int64"), tf.TensorSpec((), "int32"))
 
         @tf.function(jit_compile=self._whole_epochs, input_signature=signature)  # type: ignore[untyped-decorator]
         def epoch(noisy: Any, clean: Any, order: Any, batches: Any) -> Any:
@@ -125,7 +126,7 @@ class KerasTensorFlow(KerasAdapter):
         if whole:
             # XLA compiles anew for another length.
             places = with_room(order[:whole], size) if self._whole_epochs else order[:whole]
-            total += float(self._epoch(noisy, clean, tf.constant(places), tf.constant(whole // size, "int64"))) * size
+            total += float(self._epoch(noisy, clean, tf.constant(places), tf.constant(whole // size, "int32"))) * size
         if rest := order[whole:].size:
             rows = tf.constant(order[whole:])
             total += float(self._rest(tf.gather(noisy, rows), tf.gather(clean, rows))) * rest

@@ -88,6 +88,10 @@ class Torch(Adapter):
             return self.loss(self._logits(noisy), clean)
 
         compiled = track == "tuned" and self.setting.device == "cuda"
+        if compiled:
+            # All networks of a process share one list of compiled variants, of which torch keeps eight by default and
+            # runs what comes after them uncompiled; and what shapes it has met decides how it compiles the next.
+            torch.compiler.reset()
         self.forward_loss = torch.compile(forward_loss) if compiled else forward_loss
         self.forward = torch.compile(self._logits) if compiled else self._logits
         torch_device.reset_peak_memory(self.setting)
@@ -149,7 +153,7 @@ class Torch(Adapter):
     def _placed(self, batch: torch.Tensor) -> torch.Tensor:
         import torch
 
-        batch = batch.to(self.device, non_blocking=True)
+        batch = batch.to(self.device)
         return batch.contiguous(memory_format=torch.channels_last) if self.channels_last else batch
 
     def stage(self, noisy: Array, clean: Array) -> None:
