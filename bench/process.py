@@ -23,7 +23,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from bench.datasets.base import cache_dir
 from implementations.adapter import Setting, Track, adapter_class
 from implementations.heap import ONE_ARENA
 from results.schema import Status
@@ -87,8 +86,9 @@ class Worker:
     is given.
 
     Its stderr, with all that frameworks print, goes to a file of its own in ``logs``.  What frameworks write into the
-    system's temporary folder (TensorFlow: the sources of its graphs) goes to one of its own, which goes with it: a
-    worker ends without the exit handlers that would remove such files.
+    system's temporary folder goes to one of its own, which goes with it.  TensorFlow leaves the sources of its graphs
+    there, for a worker ends without exit handlers; torch.compile keeps what it has compiled, and would make the first
+    step of a fresh process look short if another one had taken it before.
     """
 
     def __init__(
@@ -324,8 +324,6 @@ def source_environment(root: Path) -> dict[str, str]:
 def _environment(backend: str, setting: Setting, program: Program, track: Track | None, scratch: str) -> dict[str, str]:
     variables = source_environment(program.root)
     variables["TMPDIR"] = scratch
-    # torch.compile keeps what it has compiled among the temporary files unless told where: the next worker wants it.
-    variables.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "torch.compile"))
     # A segmentation fault then leaves a traceback.
     variables["PYTHONFAULTHANDLER"] = "1"
     if program.variables is not None:
