@@ -25,6 +25,7 @@ from bench.process import distinct_cores
 from bench.progress import duration
 from bench.records import now
 from bench.sweep import Sweep, load_sweep
+from bench.timing import BlockKind
 from results.comparison import Comparison, Metric, Row
 from results.verdicts import SequentialJudge
 
@@ -200,6 +201,13 @@ class _Session:
             self.warnings.append(f"{label} is not compared, for the base can not run it: {reason}")
         self.failed = list(dict.fromkeys(self.failed))
 
+    def _alpha_of_a_row(self) -> float:
+        """What is allowed for the whole suite is shared out evenly over its rows, of quality and of speed."""
+        return self.options.alpha / (len(self.trials) + len(self._kinds()) * sum(len(p.head) for p in self.pairings))
+
+    def _kinds(self) -> list[BlockKind]:
+        return [kind for kind in KINDS if kind in self.options.metrics]
+
     # -- quality -------------------------------------------------------------------------------------------------
 
     def _quality(self) -> None:
@@ -213,15 +221,15 @@ class _Session:
                 if isinstance(result, PairFailure):
                     self._fail(result.name, f"{self.labels(head.axes())}, psnr", _why(result))
                     continue
-                alpha, margin = self.options.alpha / len(self.trials), self.options.psnr_margin
-                row = rows.quality_row(head, result, margin, alpha, self.labels(head.axes()))
+                margin = self.options.psnr_margin
+                row = rows.quality_row(head, result, margin, self._alpha_of_a_row(), self.labels(head.axes()))
                 self._say(rows.sentence(row))
                 self.rows.append(row)
 
     # -- speed ---------------------------------------------------------------------------------------------------
 
     def _speed(self) -> Iterator[Row]:
-        kinds = [kind for kind in KINDS if kind in self.options.metrics]
+        kinds = self._kinds()
         if not kinds or not self.pairings:
             return
         duels = [
@@ -229,7 +237,8 @@ class _Session:
             for pairing in self.pairings
         ]
         keys = [(duel, key) for duel in duels for key in duel.measured]
-        judge = SequentialJudge([rows.log_margin(self.options.margin)] * len(keys), self.options.alpha, ALPHA_PASS)
+        alpha = len(keys) * self._alpha_of_a_row()
+        judge = SequentialJudge([rows.log_margin(self.options.margin)] * len(keys), alpha, ALPHA_PASS)
         lost: set[int] = set()
         begun = time.monotonic()
         limit = self.options.max_minutes * 60.0
