@@ -241,7 +241,7 @@ def _quality(
         said += f"; {best.standing.label} has {text.decibels(chosen.gap)} more, "
         surely = chosen.gap.known and chosen.gap.high < NOTICEABLE
         said += f"surely below {NOTICEABLE:g} dB" if surely else "which can not be told from nothing"
-        said += ", and trains more slowly"
+        said += ", and trains more slowly" if best.fastest else ", and was not timed"
         alike = [one for one in alike if one is not best]
     if alike:
         said += f"; as good: {_names(alike)}"

@@ -86,21 +86,26 @@ def said(found: Sequence[Matrix]) -> tuple[str, str] | None:
     cases = [(one, one.worst) for one in found if one.worst]
     if not cases:
         return None
-    worst, pair = min(cases, key=lambda case: case[0].gains[case[1]].value)
+    # What is surely harmful counts before what merely looks worse.
+    harmful = [(one, pair) for one in found for pair, gain in one.foreign.items() if _harmful(gain)]
+    worst, pair = min(harmful or cases, key=lambda case: (case[0].gains[case[1]].value, case[1]))
     gain, (train, test) = worst.gains[pair], pair
     who = f"{worst.label} trained on {train}"
-    if gain.value < 0:
+    if harmful:
         headline = f"Noise that it was not trained on can make a network harmful: {who} takes {test} images"
         headline += f" {text.decibels(gain)} from what they were"
+    elif gain.known and gain.low <= 0:
+        headline = f"It is open whether noise that it was not trained on can make a network harmful: {who} changes"
+        headline += f" {test} images by {text.decibels(gain)}"
     else:
-        headline = f"Every network gains under every noise, least {who} under {test}: {text.decibels(gain)}"
+        headline = f"Every network gains under every noise that it was not trained on, least {who} under {test}: "
+        headline += text.decibels(gain)
     parts = []
     own = worst.gains.get((test, test))
     if own:
         parts.append(f"trained on {test} itself it gains {text.decibels(own)}")
     foreign = [gain for one in found for gain in one.foreign.values()]
-    harmed = sum(_harmful(gain) for gain in foreign)
-    parts.append(f"worse than the noisy input in {harmed} of {len(foreign)} pairs of noise trained on and met")
+    parts.append(f"worse than the noisy input in {len(harmful)} of {len(foreign)} pairs of noise trained on and met")
     fair = [case for case in cases if case[0].gains.keys() == worst.gains.keys()]
     if len(fair) > 1:
         best, mild = max(fair, key=lambda case: case[0].gains[case[1]].value)

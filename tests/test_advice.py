@@ -121,6 +121,14 @@ def test_clearly_better_wins_however_slow(run: Runs) -> None:
     assert "the next, dense (latent 32, MSE), has +1.00 dB [+0.9" in facts(advice)["Quality"]
 
 
+def test_a_better_one_that_was_not_timed_is_not_called_slower(run: Runs) -> None:
+    run.trial("dense", 32, 18.95).trial("conv", 32, 19.0).timing("dense", 32, 9000)
+    advice = run.advice()
+    assert advice is not None
+    assert advice.headline == "Take dense (latent 32, MSE) with torch, tuned track"
+    assert "surely below 0.1 dB, and was not timed" in facts(advice)["Quality"]
+
+
 def test_of_equals_the_fastest_is_taken(run: Runs) -> None:
     """0.05 dB are known for certain, and nobody sees them."""
     run.trial("dense", 32, 18.95).trial("conv", 32, 19.0).timing("dense", 32, 9000).timing("conv", 32, 900)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from report.quality import quality
 from report.sentences import analyse, findings
 from results.loading import Run, load_run
 from results.schema import validate
+from results.statistics import Interval
 from tests import fake_run
 
 NOISES = ("gaussian(0.4)", "salt_pepper(0.2)", "blur(1)")
@@ -144,8 +146,39 @@ def test_networks_that_only_gain_are_said_to(run: Run) -> None:
     mild = [one for one in robustness.matrices(run) if one.label.startswith("dense")]
     said = robustness.said(mild)
     assert said is not None
-    assert said[0].startswith("Every network gains under every noise, least dense (latent 16, BCE) trained on ")
+    every = "Every network gains under every noise that it was not trained on, least dense (latent 16, BCE) trained on "
+    assert said[0].startswith(every)
     assert robustness.said([]) is None
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (
+            Interval(-0.02, -0.50, 0.46),
+            "It is open whether noise that it was not trained on can make",
+        ),
+        (Interval(0.02, -0.50, 0.54), "It is open whether"),
+        (Interval(0.50, 0.02, 0.98), "Every network gains under every noise that it was not trained on"),
+        (Interval(-0.50, -0.98, -0.02), "Noise that it was not trained on can make a network harmful"),
+        (Interval(-0.50, math.nan, math.nan), "Noise that it was not trained on can make"),
+        (Interval(0.50, math.nan, math.nan), "Every network gains"),
+    ],
+)
+def test_the_worst_case_is_judged_by_its_interval(gain: Interval, said: str) -> None:
+    own = Interval(5.0, 4.0, 6.0)
+    matrix = robustness.Matrix("dense", {("a", "a"): own, ("b", "b"): own, ("a", "b"): own, ("b", "a"): gain})
+    found = robustness.said([matrix])
+    assert found is not None
+    assert found[0].startswith(said)
+
+
+def test_what_is_surely_harmful_counts_before_what_looks_worse() -> None:
+    own, sure, unsure = Interval(5.0, 4.0, 6.0), Interval(-0.5, -0.7, -0.3), Interval(-0.9, -3.0, 1.2)
+    matrix = robustness.Matrix("dense", {("a", "a"): own, ("b", "b"): own, ("a", "b"): unsure, ("b", "a"): sure})
+    found = robustness.said([matrix])
+    assert found is not None
+    assert "dense trained on b takes a images" in found[0]
 
 
 def test_codes_stand_beside_pixels_and_components(run: Run) -> None:
