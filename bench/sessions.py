@@ -99,6 +99,8 @@ class SessionRun:
         """All that this run has to do, and what is done of it, by ``weight``."""
         self.workers: dict[Contestant, Worker] = {}
         self.imports: dict[Contestant, dict[str, Any]] = {}
+        self.unused: set[Contestant] = set()
+        """Whose processes have not had any network yet: what they pay for their first is what a fresh process pays."""
 
     def run(self) -> list[Ended]:
         """Measure; one result for each cell, in their order.  An interrupt leaves no process behind."""
@@ -144,10 +146,10 @@ class SessionRun:
         for group in self._together(starting, lambda contestant: contestant):
             self._start(group, number, self.pools)
         workloads = list(self.workloads.values())
-        turn = number % len(workloads)  # memory is measured in the first workload of a process alone
-        for position, cells in enumerate(workloads[turn:] + workloads[:turn]):
+        turn = number % len(workloads)  # cold costs and memory are those of the first workload of a process alone
+        for cells in workloads[turn:] + workloads[:turn]:
             by_contestant = {(cell.backend, cell.track): cell for cell in cells}
-            self._workload([by_contestant[c] for c in order if c in by_contestant], dict(facts), position == 0)
+            self._workload([by_contestant[c] for c in order if c in by_contestant], dict(facts))
         for worker in self.workers.values():
             worker.close()
         self.workers.clear()
@@ -174,6 +176,7 @@ class SessionRun:
             with self._or_out(contestant):
                 worker = Worker(contestant[0], self.session.cells[0].setting, cpus, self.logs, track=contestant[1])
                 self.workers[contestant] = worker
+                self.unused.add(contestant)
                 worker.send("configure")
         for contestant in contestants:
             if contestant in self.workers:
@@ -204,7 +207,7 @@ class SessionRun:
             if not found["ok"]:
                 self.courses[one].fail(WorkerFailure("parity_failed", f"synchronisation audit: {found['reason']}"))
 
-    def _workload(self, cells: Sequence[TimingCell], facts: dict[str, Any], first: bool) -> None:
+    def _workload(self, cells: Sequence[TimingCell], facts: dict[str, Any]) -> None:
         weight = self.weight(cells)
         active = [cell for cell in cells if self.courses[cell].status == "ok"]
         figures: dict[TimingCell, dict[str, Any]] = {cell: dict(facts) for cell in active}
@@ -218,7 +221,7 @@ class SessionRun:
         for made, group in enumerate(groups):
             self.on_share((self.worked + weight * made / steps) / self.work)
             self.on_step(f"{where}: {', '.join(f'{cell.backend} {cell.track}' for cell in group)} made ready")
-            self._prepare(group, first, figures)
+            self._prepare(group, figures)
             for cell in group:
                 self._try(cell, partial(self._calibrate, cell, kinds, figures[cell]))
         for sweep in range(self.session.blocks):
@@ -228,7 +231,7 @@ class SessionRun:
                 for kind in kinds:
                     self._try(cell, partial(self._block, cell, kind, figures[cell]))
         for cell in active:
-            if first:
+            if figures[cell].get("fresh"):
                 self._try(cell, partial(self._memory, cell, figures[cell]))
         if self.session.energy:
             for cell in active:
@@ -263,7 +266,7 @@ class SessionRun:
     def _ask(self, cell: TimingCell, verb: str, /, **payload: Any) -> dict[str, Any]:
         return self.workers[cell.backend, cell.track].request(verb, self.timeout, **payload)
 
-    def _prepare(self, cells: Sequence[TimingCell], first: bool, figures: dict[TimingCell, dict[str, Any]]) -> None:
+    def _prepare(self, cells: Sequence[TimingCell], figures: dict[TimingCell, dict[str, Any]]) -> None:
         """Have the networks of ``cells`` made, side by side, each on one of the pools."""
         for cell in cells:
             if (cell.backend, cell.track) not in self.workers:  # its process died in the workload before
@@ -272,12 +275,14 @@ class SessionRun:
         for cell, cpus in begun:
             shape, block = cell.make_architecture(), self.session.block_seconds
             samples = staged_samples(shape, cell.batch_size, cell.device, cell.threads, block)
-            figures[cell] |= {**self.imports[cell.backend, cell.track], "staged_samples": samples}
+            fresh = (cell.backend, cell.track) in self.unused
+            self.unused.discard((cell.backend, cell.track))
+            figures[cell] |= {**self.imports[cell.backend, cell.track], "staged_samples": samples, "fresh": fresh}
             with self._or_fails(cell):
                 worker = self.workers[cell.backend, cell.track]
                 if cpus != self.cpus:
                     worker.move(cpus)
-                worker.send("prepare", cell=cell.axes(), samples=samples, measure_memory=first)
+                worker.send("prepare", cell=cell.axes(), samples=samples, measure_memory=fresh)
         for cell, cpus in begun:
             if self._alive(cell):
                 with self._or_fails(cell):

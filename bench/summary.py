@@ -14,7 +14,6 @@ from results.rates import RateKind
 
 Round = dict[str, Any]
 
-COLD_COSTS = ("import_seconds", "build_seconds", "staging_seconds", "first_step_seconds")
 KINDS: tuple[RateKind, ...] = ("train", "inference")
 BUSY_CORES = 0.25
 """More than this going on beside us deserves a warning."""
@@ -30,13 +29,13 @@ def summarise(cell: TimingCell, rounds: Sequence[Round]) -> dict[str, float]:
     """Metrics of a timing record: medians over processes with intervals, from what each process measured."""
     import numpy as np
 
+    from results.cold import cold_metrics
     from results.rates import call_overhead, rate
+    from results.statistics import over_processes
 
-    metrics: dict[str, float] = {}
-    for name in COLD_COSTS:
-        metrics |= _over_processes(name, [r[name] for r in rounds if name in r])
+    metrics = cold_metrics(rounds)
     for kind in KINDS:
-        metrics |= _over_processes(f"{kind}_samples_per_second", [f for r in rounds if (f := rate(r, kind))])
+        metrics |= over_processes(f"{kind}_samples_per_second", [f for r in rounds if (f := rate(r, kind))])
     metrics |= _by_batch_size(cell, rounds, metrics)
     metrics |= _latencies(rounds)
     for name in ("peak_memory_bytes", "peak_device_bytes"):
@@ -48,7 +47,7 @@ def summarise(cell: TimingCell, rounds: Sequence[Round]) -> dict[str, float]:
             metrics[f"{kind}_call_seconds"] = float(np.median(overheads))
     metrics |= _steps(cell, rounds, metrics["train_samples_per_second"])
     joules = [r["energy"]["joules"] / r["energy"]["samples"] for r in rounds if "joules" in r.get("energy", {})]
-    metrics |= _over_processes("train_joules_per_sample", joules)
+    metrics |= over_processes("train_joules_per_sample", joules)
     network = cell.make_architecture()
     flops = network.forward_flops() + network.backward_flops()
     metrics["train_gflops"] = metrics["train_samples_per_second"] * flops / 1e9
@@ -121,26 +120,16 @@ def warnings(rounds: Sequence[Round], metrics: dict[str, float]) -> list[str]:
     return texts
 
 
-def _over_processes(name: str, values: Sequence[float]) -> dict[str, float]:
-    """``name``, with ``_low`` and ``_high`` where there is an interval; nothing without values."""
-    from results.statistics import median_interval
-
-    if not values or min(values) <= 0:
-        return {}
-    interval = median_interval(values)
-    ends = {f"{name}_low": interval.low, f"{name}_high": interval.high} if interval.known else {}
-    return {name: interval.value, **ends}
-
-
 def _by_batch_size(cell: TimingCell, rounds: Sequence[Round], metrics: dict[str, float]) -> dict[str, float]:
     from results.rates import rate
+    from results.statistics import over_processes
 
     found: dict[str, float] = {}
     sizes = sorted({int(size) for entry in rounds for size in entry.get("batches", {})})
     for size in sizes:
         entries = [entry["batches"][str(size)] for entry in rounds if str(size) in entry.get("batches", {})]
         rates = [value for entry in entries if (value := rate(entry, "inference"))]
-        found |= _over_processes(f"inference_samples_per_second_b{size}", rates)
+        found |= over_processes(f"inference_samples_per_second_b{size}", rates)
     if sizes:  # the cell's own, beside the others
         for end in ("", "_low", "_high"):
             if (value := metrics.get(f"inference_samples_per_second{end}")) is not None:
@@ -153,12 +142,13 @@ def _latencies(rounds: Sequence[Round]) -> dict[str, float]:
     import numpy as np
 
     from results.rates import undisturbed_latencies
+    from results.statistics import over_processes
 
     by_process = [calls for r in rounds if (calls := undisturbed_latencies(r))]
     if not by_process:
         return {}
     pooled = np.concatenate(by_process)
-    found = _over_processes("latency_seconds", [float(np.median(calls)) for calls in by_process])
+    found = over_processes("latency_seconds", [float(np.median(calls)) for calls in by_process])
     found["latency_p50_seconds"] = float(np.quantile(pooled, 0.5))
     found["latency_p95_seconds"] = float(np.quantile(pooled, 0.95))
     if len(pooled) >= P99_CALLS:

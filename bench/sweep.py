@@ -243,7 +243,8 @@ class Timing(BaseModel):
     audit: bool = Field(True, strict=True)
     """The first process of every contestant repeats the synchronisation audit of its certificate."""
     share_process: bool = Field(False, strict=True)
-    """All networks one after the other in the same processes: fewer imports, but not as clean."""
+    """All networks one after the other in the same processes: fewer imports, but not as clean, and cold costs and
+    memory only of those that happened to be first."""
     starts_together: bool = Field(False, strict=True)
     """As many processes as there are cores for import and build at the same time: quicker, but cold costs are not timed
     alone."""

@@ -16,7 +16,7 @@ from report.naming import CONFIGURATION, LOSS_NAMES, describe
 from report.quality import Quality
 from report.speed import RATE, Contestant, Workload
 from report.tradeoff import Panel, Point
-from results.breakeven import COLD_COSTS
+from results.cold import COLD_COSTS
 
 # Okabe & Ito 2008: told apart with every common kind of colour vision.
 BACKEND_COLOURS = {
@@ -157,7 +157,8 @@ def cold_chart(load: Workload, number: int) -> Chart:
     import altair as alt
 
     rows = []
-    order = sorted((standing.contestant for standing in load.standings), key=lambda one: one.cold_seconds)
+    known = (one for standing in load.standings if math.isfinite((one := standing.contestant).cold_seconds))
+    order = sorted(known, key=lambda one: one.cold_seconds)
     for one in order:
         for index, (name, title) in enumerate(zip(COLD_COSTS, COLD_NAMES, strict=True)):
             value = one.metric(name)

@@ -59,6 +59,8 @@ class Page:
     batches: list[Chart] = field(default_factory=list)
     energy: list[str] = field(default_factory=list)
     cold: list[tuple[Chart, Table]] = field(default_factory=list)
+    never_first: str = ""
+    """Workloads that no process was given first, and so without cold costs."""
     started_together: bool = False
     starts: list[tuple[Chart, Table, str]] = field(default_factory=list)
     epoch: str = ""
@@ -158,8 +160,11 @@ def _speed(page: Page, analysis: Analysis) -> None:
     page.batches = [chart for chart in batches if chart]
     page.energy = timing_tables.energy_notes(measured)
     page.cold = [
-        (charts.cold_chart(load, index), timing_tables.cold_table(load)) for index, load in enumerate(measured)
+        (charts.cold_chart(load, index), timing_tables.cold_table(load))
+        for index, load in enumerate(measured)
+        if load.has_cold_costs
     ]
+    page.never_first = text.listing([load.label for load in measured if not load.has_cold_costs])
     page.started_together = any(load.started_together for load in measured)
     epoch = analysis.epoch
     page.epoch = f"{epoch.size:,} images of {epoch.dataset}" if epoch else ""

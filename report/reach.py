@@ -14,8 +14,8 @@ from report.speed import Contestant, Workload
 from report.tradeoff import cell_of, link
 from results.loading import Run
 from results.schema import Record
-from results.statistics import Interval
-from results.targets import Reach, expected_seconds, highest, reach, whole_targets
+from results.statistics import Interval, paired_ratio
+from results.targets import Reach, expected_seconds, highest, reach, seconds_by_round, whole_targets
 
 Condition = tuple[Any, ...]
 
@@ -33,6 +33,8 @@ class Attempt:
     own: bool
     best: float
     epochs: int
+    last: dict[int, float]
+    """Seconds to the last target by round; empty where it is not reached."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Race:
         """The first to the last target."""
         return self.attempts[0] if self.attempts and self.attempts[0].expected[-1] is not None else None
 
+    @property
+    def tied(self) -> list[Attempt]:
+        """Who is not told apart from the winner, round by round."""
+        return [one for one in self.attempts[1:] if one.last and _not_told_apart(one.last, self.attempts[0].last)]
+
 
 def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = frozenset()) -> Race | None:
     """None without ranked contestants whose network has learning curves.  Trials in ``distrusted`` (ids) are of
@@ -60,7 +67,7 @@ def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = froze
         for record in run.of("trial", "ok")
         if record.get("curve") and record["cell"]["train"] and record["id"] not in distrusted
     ]
-    timed = [standing.contestant for load in loads for standing in load.ranked]
+    timed = [one for load in loads for standing in load.ranked if (one := standing.contestant).costs]
     if not trials or not timed:
         return None
     axes = [name for name in condition_axes(trials[0]["cell"]) if name not in TRAINING]
@@ -90,6 +97,8 @@ def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record
         curves = [record["curve"] for record in found]
         reaches = tuple(reach(curves, target) for target in targets)
         rounds = one.record["samples"]["rounds"]
+        epochs = reaches[-1].typical_epochs if reaches else None
+        last = {} if epochs is None else seconds_by_round(rounds, epochs, images)
         expected = tuple(
             None if each.typical_epochs is None else expected_seconds(rounds, each.typical_epochs, images)
             for each in reaches
@@ -97,13 +106,20 @@ def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record
         own = (found[0]["cell"]["backend"], found[0]["cell"]["track"]) == (one.backend, one.track)
         network = configuration_label(cell_of(one), named)
         length = max(len(curve) for curve in curves)
-        attempts.append(Attempt(one, network, reaches, expected, own, highest(curves) or math.nan, length))
+        attempts.append(Attempt(one, network, reaches, expected, own, highest(curves) or math.nan, length, last))
 
     def order(attempt: Attempt) -> tuple[Any, ...]:
         ends = [math.inf if time is None else time.value for time in reversed(attempt.expected)]
         return (*ends, attempt.network, attempt.contestant.name)
 
     return Race(title, images, targets, tuple(sorted(attempts, key=order)))
+
+
+def _not_told_apart(a: dict[int, float], b: dict[int, float]) -> bool:
+    common = sorted(a.keys() & b.keys())
+    if len(common) < 2:
+        return True
+    return paired_ratio([a[number] for number in common], [b[number] for number in common]).includes(1.0)
 
 
 def _curves(one: Contestant, trials: Sequence[Record]) -> list[Record]:

@@ -260,10 +260,11 @@ def _meets(meeting: Meeting, epoch: Epoch | None) -> str:
     if found.kind in ("always", "never", "undecided"):
         return {"always": "from the start", "never": "never", "undecided": "undecided"}[found.kind]
     images, epochs = found.images, ""
-    if images.low == 0 and found.kind == "overtakes":
+    if images.low == 0 and (found.kind == "overtakes" or images.value == 0):
         if epoch:
             epochs = f" ({text.significant(images.high / epoch.size, 2)} epochs of {epoch.dataset})"
-        return f"within {text.significant(images.high)} images{epochs}"
+        word = "within" if found.kind == "overtakes" else "for no more than"
+        return f"{word} {text.significant(images.high)} images{epochs}"
     if epoch:
         epochs = f" ({text.significant(images.value / epoch.size, 2)} epochs of {epoch.dataset})"
     word = "after" if found.kind == "overtakes" else "only until"
@@ -328,6 +329,10 @@ def reach_findings(found: Race | None) -> list[Finding]:
         f"From a cold start, {first.contestant.name} with {first.network} is first at {target} dB, "
         f"after {text.seconds(time.value)}{ends}"
     )
+    if found.tied:
+        names = [f"{one.contestant.name} with {one.network}" for one in found.tied[:2]]
+        names += [f"{len(found.tied) - 2} more"] if found.tied[2:] else []
+        headline += f", but can not be told apart from {text.listing(names)}"
     late = sum(attempt.expected[-1] is None for attempt in found.attempts)
     detail = f"{epochs}, {found.condition}"
     if late:
@@ -368,8 +373,9 @@ def agreement_findings(found: Quality) -> list[Finding]:
     else:
         verdict = "It is open whether backends agree in PSNR"
     scale = f"; for scale, {source}" if math.isfinite(noise) else ""
+    which = "the pair that differs most" if pairs == every else "of the pairs with most trials that which differs most"
     detail = (
-        f"between {worst.a} and {worst.b} over {text.count(worst.count, 'equal trial')}, the pair that differs most; "
+        f"between {worst.a} and {worst.b} over {text.count(worst.count, 'equal trial')}, {which}; "
         f"single trials differ {text.at_most(single)}{scale}"
     )
     return [Finding("Agreement", f"{verdict}, mean difference {text.decibels(worst.difference)}", detail)]

@@ -9,7 +9,8 @@ from typing import Any
 
 from report.certification import Certification
 from report.naming import backend_key, configuration_label, describe, natural_key, varying
-from results.breakeven import COLD_COSTS, Cost, costs
+from results.breakeven import Cost, costs
+from results.cold import COLD_COSTS
 from results.loading import Run
 from results.rates import rate
 from results.schema import Record
@@ -61,8 +62,9 @@ class Contestant:
 
     @property
     def cold_seconds(self) -> float:
-        """Import, build, staging and first step together, s."""
-        return sum(value for name in COLD_COSTS if math.isfinite(value := self.metric(name).value))
+        """Import, build, staging and first step together, s; NaN where no fresh process has had this network."""
+        found = [value for name in COLD_COSTS if math.isfinite(value := self.metric(name).value)]
+        return math.fsum(found) if found else math.nan
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class Workload:
     @property
     def leaders(self) -> list[Standing]:
         return [standing for standing in self.standings if standing.rank == 1]
+
+    @property
+    def has_cold_costs(self) -> bool:
+        return any(math.isfinite(standing.contestant.cold_seconds) for standing in self.standings)
 
     @property
     def started_together(self) -> bool:

@@ -66,6 +66,7 @@ def start(load: Workload) -> Start | None:
         for one in able.values()
         if one.track == "tuned" and f"{one.backend} idiomatic" in able
     ]
-    pairs += [(first, one) for one in able.values() if one is not first and (first, one) not in pairs]
+    others = [(first, one) for one in able.values() if one is not first]
+    pairs += [(a, b) for a, b in others if (a, b) not in pairs and (b, a) not in pairs]
     meetings = tuple(Meeting(a, b, breakeven(a.costs, b.costs)) for a, b in pairs)
     return Start(load, tuple((able[name], images) for name, images in ahead), meetings)

@@ -12,7 +12,7 @@ from report.speed import MARGIN, RATE, Contestant, Standing, Workload
 from report.start import Epoch, Meeting, Start
 from report.tables import Cell, Table, printable, split, without_empty
 from results import roofline
-from results.breakeven import COLD_COSTS
+from results.cold import COLD_COSTS
 from results.loading import Run
 from results.statistics import Interval
 
@@ -67,8 +67,8 @@ def speed_table(load: Workload, about: dict[str, Any]) -> Table:
 def cold_table(load: Workload) -> Table:
     """Cold costs and memory of each contestant, cheapest start first."""
     rows = []
-    for standing in sorted(load.standings, key=lambda standing: standing.contestant.cold_seconds):
-        one = standing.contestant
+    contestants = (standing.contestant for standing in load.standings)
+    for one in sorted(contestants, key=lambda one: (math.isnan(one.cold_seconds), one.cold_seconds)):
         memory, device = one.metric("peak_memory_bytes"), one.metric("peak_device_bytes")
         rows.append(
             [
@@ -228,9 +228,9 @@ def _share(standing: Standing) -> Cell:
     if not math.isfinite(share.value):
         return Cell("–")
     figure, bracket = split(text.ratio(share))
-    verdict = (
-        f"no difference within {100 * MARGIN:g} %" if standing.same else "not told apart" if standing.rank == 1 else ""
-    )
+    # Of a lower rank too: it shares that of another one, from which it is not told apart either.
+    apart = not (standing.rank == 1 or share.includes(1.0))
+    verdict = f"no difference within {100 * MARGIN:g} %" if standing.same else "" if apart else "not told apart"
     return Cell(figure, "; ".join(filter(None, [bracket, verdict])))
 
 

@@ -168,7 +168,7 @@ def _curves(group: Sequence[Record], differing: Sequence[str], loads: Sequence[W
         epochs = [float(row[0]["epoch"]) for row in rows]
         psnr = [math.fsum(entry["psnr"] for entry in row) / len(row) for row in rows]
         timed = _timing_of(cell, loads)
-        measured = timed is not None and cell["train"] is not None
+        measured = timed is not None and cell["train"] is not None and math.isfinite(timed.cold_seconds)
         if timed is not None and measured:
             rate, cold = timed.metric(RATE).value, timed.cold_seconds
             call = timed.record["metrics"].get("train_call_seconds", 0.0)

@@ -24,11 +24,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from results.cold import COLD_COSTS, is_fresh
 from results.rates import rate
 from results.statistics import CONFIDENCE, Interval, mean_interval
-
-COLD_COSTS = ("import_seconds", "build_seconds", "staging_seconds", "first_step_seconds")
-"""What a fresh process pays once, s; names of metrics and of a round's figures."""
 
 Kind = Literal["overtakes", "overtaken", "always", "never", "undecided"]
 
@@ -50,9 +48,10 @@ class BreakEven:
     """Where a stands against b.
 
     ``overtakes``: a starts later and is faster, and is ahead from ``images`` on.  ``overtaken``: the reverse, a is
-    ahead until ``images``.  ``always``: a is faster and starts no later.  ``never``: it is slower and starts no
-    earlier.  ``undecided``: their rates can not be told apart (or a single round allows no interval), and so neither
-    where they meet.
+    ahead until ``images``.  ``always``: a is faster and measurably starts no later.  ``never``: it is slower and
+    measurably starts no earlier.  (Where a start merely looks like that, ``images`` is 0, with an interval.)
+    ``undecided``: their rates can not be told apart (or a single round allows no interval), and so neither where they
+    meet.
     """
 
     kind: Kind
@@ -70,7 +69,10 @@ class BreakEven:
 
 
 def cost(entry: Mapping[str, Any]) -> Cost | None:
-    """The cost of the process behind a round (an entry of ``samples.rounds``); None without a rate or any cold cost."""
+    """The cost of the process behind a round (an entry of ``samples.rounds``); None without a rate or any cold cost, as
+    where the process was not a fresh one."""
+    if not is_fresh(entry):
+        return None
     speed = rate(entry, "train")
     cold = [float(entry[name]) for name in COLD_COSTS if entry.get(name) is not None]
     return Cost(math.fsum(cold), 1 / speed) if speed and cold else None
@@ -103,8 +105,10 @@ def breakeven(a: Mapping[int, Cost], b: Mapping[int, Cost]) -> BreakEven:
         return _apart("undecided", len(common))
     faster = gain.value > 0
     value = float(np.median(later)) / (float(np.median(saved)) or gain.value)
-    if value <= 0:
+    start = mean_interval(later)
+    if value <= 0 and (start.high <= 0 if faster else start.low >= 0):
         return _apart("always" if faster else "never", len(common))
+    value = max(value, 0.0)
     low, high = _fieller(later, saved)
     images = Interval(value, min(low, value), max(high, value))
     at = float(np.median([one[number].seconds(value) for one in (a, b) for number in common]))
@@ -166,6 +170,8 @@ def sentence(a: str, b: str, found: BreakEven, size: int | None = None, dataset:
     if found.kind == "undecided":
         return f"{a} and {b} can not be told apart in rate, so neither is known to overtake the other"
     first, second = (a, b) if found.kind == "overtakes" else (b, a)
+    if found.images.value == 0:
+        return f"{first} is ahead of {second} from the start, or after {_round(found.images.high)} images at the latest"
     images = f"{_round(found.images.value)} images [{_round(found.images.low)}, {_round(found.images.high)}]"
     epochs = f" ({_round(found.epochs(size).value, 2)} epochs of {dataset or f'{size:,} images'})" if size else ""
     return f"{first} overtakes {second} after {images}{epochs}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.cold import mended
 from results.journal import RECORDS, JournalError, read_run_file, scan
 from results.schema import KINDS, LATER_AXES, Kind, Record, RecordError, validate
 
@@ -116,7 +117,7 @@ def load_run(folder: Path | str) -> Run:
             validate(record)
         except RecordError as error:
             raise RunError(f"{path}, record {number} ({record['id']}): {error}") from error
-    records = tuple(_completed(_clean(record)) for record in found.records)
+    records = tuple(mended(_completed(_clean(record))) for record in found.records)
     notes = (
         (f"The last line of {RECORDS} is unfinished and was left out ({len(found.torn)} bytes).",) if found.torn else ()
     )

@@ -96,6 +96,16 @@ def median_interval(values: ArrayLike) -> Interval:
     return Interval(median, min(math.exp(centre - half), median), max(math.exp(centre + half), median))
 
 
+def over_processes(name: str, values: Sequence[float]) -> dict[str, float]:
+    """A metric ``name`` from one positive value a process: its median, with ``_low`` and ``_high`` where there is an
+    interval; nothing without values, or where one is not positive."""
+    if not values or min(values) <= 0:
+        return {}
+    interval = median_interval(values)
+    ends = {f"{name}_low": interval.low, f"{name}_high": interval.high} if interval.known else {}
+    return {name: interval.value, **ends}
+
+
 def process_rate(blocks: Blocks) -> float:
     """Samples per second of one process: the median over its blocks, which one disturbed block does not move."""
     return float(np.median(1 / _costs(blocks)))

@@ -90,9 +90,16 @@ def expected_seconds(rounds: Iterable[Mapping[str, Any]], epochs: float, images:
 
     The interval is that of the timing alone: that another seed may need more epochs is in :class:`Reach`.
     """
-    found = []
+    found = seconds_by_round(rounds, epochs, images)
+    return median_interval(list(found.values())) if found else None
+
+
+def seconds_by_round(rounds: Iterable[Mapping[str, Any]], epochs: float, images: int) -> dict[int, float]:
+    """The same of each process that has a rate and cold costs, by the number of its round."""
+    found = {}
     for entry in rounds:
         one = cost(entry)
         if one is not None:
-            found.append(one.seconds(epochs * images) + epochs * (call_overhead(entry, "train") or 0.0))
-    return median_interval(found) if found else None
+            seconds = one.seconds(epochs * images) + epochs * (call_overhead(entry, "train") or 0.0)
+            found[int(entry["round"])] = seconds
+    return found

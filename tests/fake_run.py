@@ -457,6 +457,7 @@ def _timed(axes: dict[str, Any], rate: float, rounds: int) -> Record:
         found.append(
             {
                 "round": number,
+                "fresh": True,
                 "train": train,
                 "inference": [[2048, 2048 / (3 * own * float(draw.normal(1, 0.01)))] for _ in range(4)],
                 "latency": [float(draw.lognormal(np.log(40 / own), 0.2)) for _ in range(50)],

@@ -77,6 +77,7 @@ def test_the_expected_time_is_cold_costs_images_at_the_rate_and_calls() -> None:
         "short_calls": {"train": [200, 0.07]},  # 800 further images in 0.08 s: 10,000/s, and 0.05 s a call
         "import_seconds": 2.0,
         "first_step_seconds": 1.0,
+        "fresh": True,
     }
     found = expected_seconds([entry], epochs=3, images=60_000)
     assert found is not None
@@ -87,7 +88,7 @@ def test_the_expected_time_is_cold_costs_images_at_the_rate_and_calls() -> None:
 
 def test_the_expected_time_has_an_interval_over_processes() -> None:
     rounds = [
-        {"round": number, "train": [[1000, 0.1 * drift]], "import_seconds": 2.0}
+        {"round": number, "train": [[1000, 0.1 * drift]], "import_seconds": 2.0, "fresh": True}
         for number, drift in enumerate((0.98, 1.0, 1.02, 1.01))
     ]
     found = expected_seconds(rounds, 1, 10_000)

@@ -204,8 +204,13 @@ def test_tracks_are_contestants_and_workloads_share_processes(tmp_path: Path) ->
     results = measure(session(*cells, rounds=2, blocks=1), tmp_path)
     assert all(one.status == "ok" for one in results.values())
     for one in results.values():
-        measured = ["peak_memory_bytes" in r for r in one.facts["samples"]["rounds"]]
+        rounds = one.facts["samples"]["rounds"]
+        measured = ["peak_memory_bytes" in r for r in rounds]
         assert sum(measured) == 1, "memory is that of the first workload of a process; the workloads take turns"
+        assert [r["fresh"] for r in rounds] == measured
+        (first,) = (r for r in rounds if r["fresh"])
+        for name in ("build_seconds", "first_step_seconds"):
+            assert one.facts["metrics"][name] == first[name], "so are cold costs"
 
 
 def test_who_fails_is_out_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +232,7 @@ def test_a_death_in_one_workload_leaves_the_next_a_fresh_process(
     hanging, fine = cell(batch_size=fake_backend.CRASH), cell(batch_size=8)
     results = measure(session(hanging, fine, rounds=1, blocks=1), tmp_path)
     assert (results[hanging].status, results[fine].status) == ("crashed", "ok")
+    assert [entry["fresh"] for entry in results[fine].facts["samples"]["rounds"]] == [True]
 
 
 def test_a_hang_is_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
