@@ -111,6 +111,8 @@ ALL = comparison(
         (comparison(PASSED, missing=("a",)), "regressed", 1),
         (comparison(PASSED, missing=("a",), allow_missing=True), "pass", 0),
         (comparison(PASSED, failed=("a",), allow_missing=True), "regressed", 1),
+        (comparison(PASSED, interrupted=True), "inconclusive", 130),
+        (comparison(PASSED, SLOWER, interrupted=True), "regressed", 130),
     ],
 )
 def test_the_worst_row_decides(found: Comparison, outcome: str, code: int) -> None:
@@ -126,6 +128,20 @@ def test_json_holds_all_of_a_comparison() -> None:
     jsonschema.validate(document, load_schema())
     assert (document["outcome"], document["exit_code"]) == ("regressed", 1)
     assert from_json(loads(json.dumps(document, allow_nan=False))) == ALL
+
+
+def test_a_document_from_before_interrupts_were_told_is_read_as_it_was_meant() -> None:
+    old = to_json(ALL)
+    del old["interrupted"]
+    assert from_json(old) == ALL
+
+
+def test_an_interrupt_is_said_in_the_headline_and_in_the_json() -> None:
+    stopped = comparison(PASSED, interrupted=True)
+    assert "interrupted before all was measured" in wording.headline(stopped)
+    document = to_json(stopped)
+    jsonschema.validate(document, load_schema())
+    assert from_json(document) == stopped
 
 
 def test_the_schema_names_every_field() -> None:
