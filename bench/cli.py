@@ -117,7 +117,7 @@ def run(
     if outcome.counts:
         _report([folder], None)
     if outcome.interrupted:
-        command = f"daebench run {sweep}" + (f" --out {out}" if out else "")
+        command = f"daebench run {sweep}" + (f" --out {folder}" if out else "")
         print(f"Interrupted. `{command}`, with the same options, goes on where this stopped.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
     if any(outcome.counts.get(status, 0) for status in FAILED):

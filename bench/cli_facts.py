@@ -62,7 +62,9 @@ def chosen(option: str, values: Sequence[str] | None, known: Iterable[str], defa
 
 def run_folder(out: Path | None, name: str) -> Path:
     """Where the run goes; OptionError if a file is in the way."""
-    folder = out if out is not None else Path("results") / name
+    from results.journal import named
+
+    folder = named(out) if out is not None else Path("results") / name
     for part in (folder, *folder.parents):
         if part.exists() and not part.is_dir():
             raise OptionError(f"--out {folder}: {part} is a file, not a folder: name another one")

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -169,6 +170,34 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def named(folder: Path) -> Path:
+    """``folder`` by a name of its own: what "." and ".." say changes when the folder is moved."""
+    return folder if folder.name not in ("", "..") else folder.resolve()
+
+
+def move_aside(folder: Path) -> Path | None:
+    """Rename a run folder; its new name, or None if there is no run in it.  JournalError if it is being written.
+
+    Nothing of it is read: who starts anew may do so because it can not be.
+    """
+    folder = named(folder)
+    try:
+        file = os.open(folder / RECORDS, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        _lock(file, folder / RECORDS)
+    finally:
+        os.close(file)
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    target = folder.with_name(f"{folder.name}.{stamp}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = folder.with_name(f"{folder.name}.{stamp}-{number}")
+    return folder.rename(target)
 
 
 def read_run_file(folder: Path | str) -> dict[str, Any]:

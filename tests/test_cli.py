@@ -211,6 +211,7 @@ def test_what_verify_proves_by_default() -> None:
 def test_the_run_folder_is_named_after_the_sweep() -> None:
     assert run_folder(None, "quick") == Path("results/quick")
     assert run_folder(Path("elsewhere"), "quick") == Path("elsewhere")
+    assert run_folder(Path(), "quick") == Path.cwd()  # which --fresh can rename, and find again
 
 
 # -- lists ---------------------------------------------------------------------------------------------------------
