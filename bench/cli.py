@@ -194,6 +194,8 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.", metavar="FILE")] = None,
 ) -> None:
     """Write the report of one run, or of several together."""
+    if output is not None:
+        cli_compare.check_place("--output", output, makes_folders=True)
     _report(runs, output)
 
 

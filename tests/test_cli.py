@@ -100,6 +100,9 @@ def test_version(daebench: Any) -> None:
         (["list", "backend"], ["'backend'", "did you mean 'backends'?"]),
         (["report", "nowhere"], ["nowhere", "no such folder"]),
         (["report"], ["DIR", "daebench report --help"]),
+        (["report", "nowhere", "-o", "."], ["--output .", "that is a folder"]),
+        (["report", "nowhere", "-o", "/dev/null/report.html"], ["/dev/null is a file"]),
+        (["history", "show", "--html", "."], ["--html .", "that is a folder"]),
         (["data", "get", "imagenet"], ["'imagenet'", "mnist, fashion-mnist"]),
     ],
 )

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import sys
 import types
 from pathlib import Path
@@ -383,6 +384,23 @@ def test_files_are_written_beside_the_table(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(places)
 
 
+def test_what_is_no_plain_file_is_written_into_and_stays(runs: dict[str, str], tmp_path: Path) -> None:
+    """As root, /dev/stdout and /dev/null would else be plain files from then on, for everybody."""
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    places = ["--json", str(pipe), "--markdown", str(link), "--export", "bencher=/dev/null"]
+    assert cli.main(["compare", runs["base"], runs["same"], *places]) == 0
+    assert os.read(reader, 1) == b"{"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert file.read_text().startswith(markdown.MARKER)
+    assert Path("/dev/null").is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
 def test_one_of_them_may_go_to_stdout(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compare", runs["base"], runs["same"], "--json", "-"]) == 0
     assert from_json(loads(capsys.readouterr().out)).outcome == "pass"
@@ -440,6 +458,19 @@ def test_a_mistake_gets_one_message_and_exit_code_2(
     assert line.startswith("daebench: ")
     assert [word for word in words if word not in line] == [], line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["new.json", "/dev/null"])
+def test_what_can_not_be_written_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "bench.compare.live", live_stand_in(calls))
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)  # root could write everywhere
+    assert cli.main(["compare", "--live", "--json", place]) == 2
+    assert f"--json {place}" in capsys.readouterr().err
+    assert not calls
 
 
 def live_stand_in(calls: list[Any]) -> types.ModuleType:
