@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses in one message, and that it starts at once."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -321,6 +322,33 @@ def test_a_run_ends_with_its_report_and_a_second_one_has_nothing_to_do(daebench:
     again = daebench("report", str(tmp_path / "run"), "-o", str(tmp_path / "again.html"))
     assert again.out.splitlines()[-1] == f"report: {tmp_path / 'again.html'}"
     assert (tmp_path / "again.html").read_bytes() == report.read_bytes()
+
+
+@pytest.mark.parametrize(("train", "code"), [(40, 0), (fake_backend.NAN, 1)])
+def test_a_run_that_nobody_reads_any_more_goes_on_to_its_report(tmp_path: Path, train: int, code: int) -> None:
+    """As after `daebench run ... 2>&1 | head`: only the lines are lost, and the exit code says how the run ended."""
+    out = tmp_path / "run"
+    assert _unread("run", str(sweep_file(tmp_path, train)), "--out", str(out)) == code
+    assert (out / "report.html").is_file()
+    assert json.loads((out / "run.json").read_text())["finished"]
+
+
+def test_a_list_that_nobody_reads_to_its_end_is_no_failure() -> None:
+    assert _unread("list", "architectures") == 0
+    assert _unread("list", "architectures", "--json") == 0
+    assert _unread("--help") == 0
+    assert _unread("report", "nowhere") == 2
+
+
+def _unread(*arguments: str) -> int:
+    """The exit code where stdout and stderr are one pipe, and its other end is closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "bench.cli", *arguments]
+        return subprocess.run(command, stdout=writer, stderr=writer, timeout=100).returncode
+    finally:
+        os.close(writer)
 
 
 def test_a_failed_cell_makes_exit_code_1(daebench: Any, tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""The process of the command line: what it writes to may go away, and its work goes on.
+
+Nothing heavy is imported at the top: bench/cli.py imports this module for its help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO, cast
+
+
+class _Stream:
+    """A stream whose reader may leave (``| head``, or tee after Ctrl-C): what is written from then on is dropped.
+
+    Rich and typer would end the process with exit code 1, which means that a cell failed.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._or_nowhere():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._or_nowhere():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _or_nowhere(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            # What is still in its buffer goes there as well: else it would be tried again when Python ends.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[None]:
+    """While a command runs: no closed pipe ends it."""
+    before = sys.stdout, sys.stderr
+    # None where the process was started without the stream: print says nothing then.
+    sys.stdout, sys.stderr = (cast("TextIO", _Stream(stream)) if stream is not None else stream for stream in before)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.flush()
+        sys.stdout, sys.stderr = before
