@@ -96,6 +96,8 @@ def reproduce(
         folder,
         runner.Options(jobs=workers, timeout=limit, fresh=fresh, retry_failed=retry_failed, use_cache=not no_cache),
     )
+    if outcome.interrupted and not outcome.counts:
+        raise _interrupted()  # before the first record: there is nothing to compare
     done = load_run(folder)
     found = stress.assessed(compare.compare(parts, done), parts, done)
     text = dumps(compare.document(recipes, found))
@@ -109,8 +111,7 @@ def reproduce(
 
         print(f"report: {write_report([folder], None)}")
     if outcome.interrupted:
-        print("Interrupted. The same command goes on where this stopped.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED)
+        raise _interrupted()
     if any(comparison.troubles for comparison in found):
         raise typer.Exit(FAILED)
 
@@ -127,6 +128,11 @@ def data_images(
 
     count = images.write(datasets.load(name, train=train, test=test), folder)
     print(f"{name}: {count:,} images in {folder}; use them as dataset = {images.folder_name(folder)}")
+
+
+def _interrupted() -> typer.Exit:
+    print("Interrupted. The same command goes on where this stopped.", file=sys.stderr)
+    return typer.Exit(INTERRUPTED)
 
 
 def _track(text: str) -> Track:

@@ -13,7 +13,7 @@ import fake_backend
 import numpy as np
 import pytest
 
-from bench import cli, corruption, datasets, trial
+from bench import cli, corruption, datasets, runner, trial
 from bench.cells import TrialCell
 from bench.datasets import DataError, idx, images
 from bench.plan import Plan
@@ -243,6 +243,22 @@ def test_the_whole_way_from_a_recipe_to_a_verdict(tmp_path: Path, capfd: pytest.
     # The same command again has nothing left to do; more epochs are another trial.
     assert cli.main([*command, "--fraction", str(FRACTION), "--track", "idiomatic", "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == document
+
+
+@pytest.mark.parametrize("phase", ["_unsupported", "_try"])
+def test_an_interrupt_says_so_whatever_there_is_to_compare_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], phase: str
+) -> None:
+    """Before the first record of all, and when there are certificates but no training."""
+
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner._Run, phase, interrupt)
+    out = tmp_path / "run"
+    command = ["reproduce", "dense", "--backend", "fake", "--fraction", str(FRACTION), "--track", "idiomatic"]
+    assert cli.main([*command, "--out", str(out)]) == 130
+    assert capfd.readouterr().err.rstrip().endswith("The same command goes on where this stopped.")
 
 
 def test_repeats_and_clean_validation_reach_the_training(tmp_path: Path) -> None:
