@@ -255,6 +255,35 @@ def test_backends_that_are_missing_or_broken_are_listed_with_the_reason(
     assert "torch" in rows
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("no_such_module:Thing", "ModuleNotFoundError"),
+        ("fake_backend:NoSuchClass", "AttributeError"),
+        ("/no/such/file.py:Thing", "no such file"),
+        ("", "can not be loaded"),
+    ],
+)
+def test_a_backend_that_can_not_be_loaded_is_one_message_and_in_nobody_elses_way(
+    daebench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, why: str
+) -> None:
+    monkeypatch.setenv("DAEBENCH_BACKENDS", f"fake=fake_backend:Fake;broken={value}")
+    for arguments in (["run", "quick", "--dry-run"], ["verify"], ["verify", "--backend", "broken"]):
+        answer = daebench(*arguments)
+        (line,) = answer.err.splitlines()
+        assert (answer.code, answer.out) == (2, "")
+        assert line.startswith("daebench: backend 'broken': ")
+        assert why in line
+        assert "DAEBENCH_BACKENDS" in line
+    others = ("--set", "backend=fake", "--set", "timing.backend=fake")
+    assert daebench("run", "quick", *others, "--dry-run").code == 0
+    assert {cell.backend for cell in certificate_cells(
+        backend=["fake"], architecture=None, loss=None, optimizer=None, precision=None, track=None, device="cpu"
+    )} == {"fake"}  # fmt: skip
+    rows = {row["name"]: row for row in json.loads(daebench("list", "sweeps", "--json").out)}
+    assert "can not be loaded" in rows["full"]["reason"]
+
+
 def test_data_list_is_list_datasets(daebench: Any) -> None:
     assert daebench("data", "list", "--json").out == daebench("list", "datasets", "--json").out
 
