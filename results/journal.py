@@ -125,7 +125,7 @@ class Journal:
                 f"middle of a write); it was moved to {TORN} and its cell will be run again"
             )
         elif found.unended:
-            _write(self._file, b"\n")
+            write_all(self._file, b"\n")
             os.fsync(self._file)
             self.recovered = f"{self.path}: the last line was complete but for its newline, which was added"
 
@@ -149,7 +149,7 @@ class Journal:
             raise JournalError(f"{self.path}: id {identity} is known already (status {status})")
         size = os.fstat(self._file).st_size
         try:
-            _write(self._file, line.encode() + b"\n")
+            write_all(self._file, line.encode() + b"\n")
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, size)  # a full disk must not leave half a line behind
@@ -237,7 +237,8 @@ def replace_file(path: Path, text: str) -> None:
     _sync_folder(path.parent)
 
 
-def _write(file: int, data: bytes) -> None:
+def write_all(file: int, data: bytes) -> None:
+    """All of ``data`` to a descriptor, past every buffer: a write that fails is not tried again when it is closed."""
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
