@@ -136,7 +136,12 @@ def _interrupted() -> typer.Exit:
 
 
 def _track(text: str) -> Track:
-    from bench.cli_facts import chosen
+    from bench.cli_facts import OptionError, chosen
     from implementations.adapter import TRACKS
 
-    return cast("Track", chosen("--track", [text], TRACKS, ())[0])
+    names = chosen("--track", [text], TRACKS, ())
+    if len(names) != 1:
+        raise OptionError(
+            f"--track {text!r} is not allowed: a reproduction is trained in one way; name {' or '.join(TRACKS)}"
+        )
+    return cast("Track", names[0])

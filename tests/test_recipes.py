@@ -385,6 +385,8 @@ def test_an_image_has_the_noise_of_its_place_in_the_test_set() -> None:
         (["dense", "--epochs", "0"], "--epochs 0"),
         (["dense", "--backend", "teras"], "backend 'teras' is unknown"),
         (["dense", "--track", "fast"], "--track 'fast'"),
+        (["dense", "--track", "all"], "--track 'all' is not allowed: a reproduction is trained in one way"),
+        (["dense", "--track", "tuned,idiomatic"], "name idiomatic or tuned"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]) -> None:
