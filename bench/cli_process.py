@@ -6,6 +6,7 @@ Nothing heavy is imported at the top: bench/cli.py imports this module for its h
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -46,8 +47,12 @@ class _Stream:
 
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
-    """While a command runs: no closed pipe ends it."""
+    """While a command runs: no closed pipe ends it, and what can not be printed is printed as an escape."""
     before = sys.stdout, sys.stderr
+    for stream in before:
+        # Names of files need not be UTF-8.  Streams that somebody has put there may not know how.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # None where the process was started without the stream: print says nothing then.
     sys.stdout, sys.stderr = (cast("TextIO", _Stream(stream)) if stream is not None else stream for stream in before)
     try:

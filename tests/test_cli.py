@@ -362,6 +362,15 @@ def test_a_run_that_nobody_reads_any_more_goes_on_to_its_report(tmp_path: Path, 
     assert json.loads((out / "run.json").read_text())["finished"]
 
 
+def test_names_that_are_not_utf_8_are_printed_as_escapes(tmp_path: Path) -> None:
+    out = os.fsencode(tmp_path) + b"/run-\xff"
+    command = [sys.executable, "-m", "bench.cli", "run", str(sweep_file(tmp_path)), "--dry-run", "--out", out]
+    strict = {**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, text=True, env=strict)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "run-\\udcff" in done.stdout
+
+
 def test_a_list_that_nobody_reads_to_its_end_is_no_failure() -> None:
     assert _unread("list", "architectures") == 0
     assert _unread("list", "architectures", "--json") == 0
