@@ -1,4 +1,4 @@
-"""The process of the command line: what it writes to may go away, and its work goes on.
+"""The process of the command line: what it writes to may go away, and who ends it lets it clean up.
 
 Nothing heavy is imported at the top: bench/cli.py imports this module for its help.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
@@ -45,9 +47,16 @@ class _Stream:
         return getattr(self._stream, name)
 
 
+def _interrupt(number: int, _: object) -> None:
+    # `timeout` sends it twice; a second one must not end what the first has begun, such as the report.
+    signal.signal(number, lambda *_: None)
+    raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
-    """While a command runs: no closed pipe ends it, and what can not be printed is printed as an escape."""
+    """While a command runs: no closed pipe ends it, what can not be printed is printed as an escape, and SIGTERM
+    (``timeout``, ``docker stop``, a CI job that is cancelled) is what Ctrl-C is."""
     before = sys.stdout, sys.stderr
     for stream in before:
         # Names of files need not be UTF-8.  Streams that somebody has put there may not know how.
@@ -55,9 +64,16 @@ def prepared() -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")
     # None where the process was started without the stream: print says nothing then.
     sys.stdout, sys.stderr = (cast("TextIO", _Stream(stream)) if stream is not None else stream for stream in before)
+    ended_by = signal.getsignal(signal.SIGTERM)
+    # Only the main thread may; and who was told to ignore it, as under some supervisors, does.
+    listens = threading.current_thread() is threading.main_thread() and ended_by == signal.SIG_DFL
+    if listens:
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
+        if listens:
+            signal.signal(signal.SIGTERM, ended_by)
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):

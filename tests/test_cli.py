@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -417,6 +419,46 @@ def test_options_reach_the_runner_and_an_interrupt_says_how_to_go_on(
     assert given.fresh
     assert given.retry_failed
     assert not given.use_cache
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
+def test_sigterm_is_an_interrupt_with_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`timeout`, `docker stop` and a CI job that is cancelled send it; `timeout` sends it twice."""
+    gate, out = tmp_path / "gate", tmp_path / "run"
+    gate.touch()
+    monkeypatch.setenv(fake_backend.GATE, str(gate))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "bench.cli",
+        "run",
+        str(sweep_file(tmp_path, fake_backend.SLOW)),
+        "--out",
+        str(out),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (out / "records.jsonl").exists() or b'"ok"' not in (out / "records.jsonl").read_bytes():
+            assert time.monotonic() < deadline
+            assert process.poll() is None, "the run ended too early"
+            time.sleep(0.05)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+        shown, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on where this stopped" in told
+    assert shown.splitlines()[-1] == f"report: {out / 'report.html'}"
+    assert (out / "report.html").is_file()
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_caller_of_main_keeps_its_own_handlers() -> None:
+    before = signal.getsignal(signal.SIGTERM), sys.stdout, sys.stderr
+    assert cli.main(["--version"]) == 0
+    assert (signal.getsignal(signal.SIGTERM), sys.stdout, sys.stderr) == before
 
 
 def test_verify_prints_a_table_or_records(daebench: Any) -> None:
