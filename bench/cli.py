@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import cli_compare, cli_history, cli_reproduce, cli_trained
+from bench import cli_compare, cli_history, cli_process, cli_reproduce, cli_trained
 from bench.cli_options import BackendFiles
 
 FAILED = ("parity_failed", "diverged", "out_of_memory", "timeout", "crashed")
@@ -117,7 +116,7 @@ def run(
     if outcome.counts:
         _report([folder], None)
     if outcome.interrupted:
-        command = f"daebench run {sweep}" + (f" --out {out}" if out else "")
+        command = f"daebench run {sweep}" + (f" --out {folder}" if out else "")
         print(f"Interrupted. `{command}`, with the same options, goes on where this stopped.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
     if any(outcome.counts.get(status, 0) for status in FAILED):
@@ -194,6 +193,8 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.", metavar="FILE")] = None,
 ) -> None:
     """Write the report of one run, or of several together."""
+    if output is not None:
+        cli_compare.check_place("--output", output, makes_folders=True)
     _report(runs, output)
 
 
@@ -235,21 +236,24 @@ def _print_json(value: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` if there are no arguments) and return its exit code.
 
-    0 all well, 1 a cell failed, 2 the user's mistake (one message on stderr), 130 interrupted.
+    0 all well, 1 a cell failed, 2 the user's mistake (one message on stderr), 130 interrupted.  Whether anybody still
+    reads what is printed makes no difference.
     """
+    with cli_process.prepared():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         code = app(args=arguments, prog_name="daebench", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk still gets its message
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except UsageError as error:
         message = _usage_message(error)
         return _refuse(message) if message else USAGE
-    except BrokenPipeError:
-        # Whoever read our output has gone (`daebench list ... | head`); nothing is left to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -236,16 +236,13 @@ def deliver(comparison: Comparison, targets: Sequence[tuple[Path, str | Format]]
 
 
 def write(path: Path, text: str) -> None:
-    """``text`` to stdout for ``-``, else to the file in one step: who reads it meanwhile finds the old one or it."""
+    """``text`` to stdout for ``-``, else to the file."""
+    from results.writing import write_text
+
     if str(path) == STDOUT:
         print(text)
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text + "\n", encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    else:
+        write_text(path, text + "\n")
 
 
 def share(option: str, text: str, least: float | None = None) -> float:
@@ -327,16 +324,27 @@ def _targets(json_file: Path | None, markdown: Path | None, exports: Sequence[st
     return targets
 
 
-def check_place(option: str, path: Path) -> None:
-    """OptionError where no file can be written."""
+def check_place(option: str, path: Path, *, makes_folders: bool = False) -> None:
+    """OptionError where no file can be written.  ``makes_folders``: those that it is to stand in may be missing."""
     from bench.cli_facts import OptionError
+    from results.writing import is_special
 
     if str(path) == STDOUT:
         return
     if path.is_dir():
         raise OptionError(f"{option} {path}: that is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise OptionError(f"{option} {path}: there is no folder {path.parent}; make it first")
+    folder = path.parent
+    if makes_folders:
+        folder = next(part for part in path.parents if part.exists())
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{option} {path}: {folder} is a file, not a folder: name another one")
+    if not folder.is_dir():
+        raise OptionError(f"{option} {path}: there is no folder {folder}; make it first")
+    if is_special(path):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise OptionError(f"{option} {path} can not be written to; name another file")
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        raise OptionError(f"{option} {path}: nothing can be written to folder {folder}; name a file elsewhere")
 
 
 def _pretty(value: Any) -> str:

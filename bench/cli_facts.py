@@ -62,7 +62,9 @@ def chosen(option: str, values: Sequence[str] | None, known: Iterable[str], defa
 
 def run_folder(out: Path | None, name: str) -> Path:
     """Where the run goes; OptionError if a file is in the way."""
-    folder = out if out is not None else Path("results") / name
+    from results.journal import named
+
+    folder = named(out) if out is not None else Path("results") / name
     for part in (folder, *folder.parents):
         if part.exists() and not part.is_dir():
             raise OptionError(f"--out {folder}: {part} is a file, not a folder: name another one")
@@ -93,10 +95,11 @@ def certificate_cells(
     from implementations.training import LOSSES, OPTIMIZERS, make_optimizer
 
     machine.check_device(device)
-    kinds = {name: adapter.adapter_class(name) for name in adapter.backends()}
-    installed = [name for name, kind in kinds.items() if not kind.missing()]
+    known = adapter.backends()
+    # Others than those that are asked for need not even be loadable.
+    kinds = {name: adapter.adapter_class(name) for name in chosen("--backend", backend, known, list(known))}
     axes = {
-        "backend": chosen("--backend", backend, kinds, installed),
+        "backend": list(kinds) if backend else [name for name, kind in kinds.items() if not kind.missing()],
         "track": chosen("--track", track, adapter.TRACKS, adapter.TRACKS),
         "architecture": _networks(architecture),
         "loss": chosen("--loss", loss, LOSSES, LOSSES),
@@ -168,7 +171,7 @@ def backends() -> list[Row]:
         try:
             kind = adapter.adapter_class(name)
         except Exception as error:  # somebody else's module: whatever it raises, the others are still to be listed
-            broken = f"{point.value} can not be loaded: {error}"
+            broken = str(error) if isinstance(error, adapter.UnknownBackend) else f"{point.value}: {error}"
             rows.append(
                 {
                     "name": name,
@@ -236,11 +239,12 @@ def data_sets() -> list[Row]:
 
 def sweeps() -> list[Row]:
     """The shipped sweeps, with their size and rough time on this machine; or with the reason why they can not be run
-    here, for want of a GPU."""
+    here, for want of a GPU or because a backend is broken."""
     from bench import machine
     from bench.estimate import estimate
     from bench.plan import make_plan
     from bench.sweep import load_sweep, shipped
+    from implementations.adapter import UnknownBackend
 
     rows = []
     for name in shipped():
@@ -248,7 +252,7 @@ def sweeps() -> list[Row]:
         row: Row = {"name": name, "description": sweep.description, "reason": None}
         try:
             plan = make_plan(sweep, check_data=False)
-        except machine.DeviceError as error:
+        except (machine.DeviceError, UnknownBackend) as error:
             nothing = dict.fromkeys(("certificates", "trials", "sessions", "estimated_seconds"))
             rows.append({**row, **nothing, "reason": str(error)})
             continue

@@ -52,9 +52,12 @@ def show(
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with charts.", metavar="FILE")] = None,
 ) -> None:
     """Series by machine and cell: latest level, steps, and what else changed."""
+    from bench import cli_compare
     from results.history import HistoryError, read_history
     from results.trend import trends
 
+    if html is not None:
+        cli_compare.check_place("--html", html, makes_folders=True)
     found = read_history(file)
     if not found.entries:
         raise HistoryError(f"{file}: holds no history yet; `daebench history add RUN --file {file}` begins one")

@@ -96,6 +96,8 @@ def reproduce(
         folder,
         runner.Options(jobs=workers, timeout=limit, fresh=fresh, retry_failed=retry_failed, use_cache=not no_cache),
     )
+    if outcome.interrupted and not outcome.counts:
+        raise _interrupted()  # before the first record: there is nothing to compare
     done = load_run(folder)
     found = stress.assessed(compare.compare(parts, done), parts, done)
     text = dumps(compare.document(recipes, found))
@@ -109,8 +111,7 @@ def reproduce(
 
         print(f"report: {write_report([folder], None)}")
     if outcome.interrupted:
-        print("Interrupted. The same command goes on where this stopped.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED)
+        raise _interrupted()
     if any(comparison.troubles for comparison in found):
         raise typer.Exit(FAILED)
 
@@ -129,8 +130,18 @@ def data_images(
     print(f"{name}: {count:,} images in {folder}; use them as dataset = {images.folder_name(folder)}")
 
 
+def _interrupted() -> typer.Exit:
+    print("Interrupted. The same command goes on where this stopped.", file=sys.stderr)
+    return typer.Exit(INTERRUPTED)
+
+
 def _track(text: str) -> Track:
-    from bench.cli_facts import chosen
+    from bench.cli_facts import OptionError, chosen
     from implementations.adapter import TRACKS
 
-    return cast("Track", chosen("--track", [text], TRACKS, ())[0])
+    names = chosen("--track", [text], TRACKS, ())
+    if len(names) != 1:
+        raise OptionError(
+            f"--track {text!r} is not allowed: a reproduction is trained in one way; name {' or '.join(TRACKS)}"
+        )
+    return cast("Track", names[0])

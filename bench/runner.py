@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +27,7 @@ from bench.records import Ended, fingerprint_of, identity, make_record, now
 from bench.rounds import Rounds
 from bench.sessions import SessionRun
 from implementations import native
-from results.journal import Journal, JournalError, read_run_file, write_run_file
+from results.journal import Journal, JournalError, move_aside, named, read_run_file, write_run_file
 from results.schema import SCHEMA_VERSION, Record
 
 AnyPoint = TypeVar("AnyPoint", bound=Point)
@@ -77,13 +76,13 @@ class Outcome:
 def run(plan: Plan, folder: Path, options: Options | None = None) -> Outcome:
     """Run what is pending of ``plan`` in ``folder``.  Ctrl-C ends it cleanly (``interrupted``).
 
-    JournalError if another run is writing there, or if the journal is broken.
+    JournalError if another run is writing there, or if the journal is broken (no hindrance to a ``fresh`` one).
     """
     options = options or Options()
-    folder = Path(folder)
+    folder = named(Path(folder))
     notes: list[str] = []
     if options.fresh:
-        moved = _move_aside(folder)
+        moved = move_aside(folder)
         notes += [f"the previous run was kept as {moved}"] if moved else []
     with Journal(folder) as journal:
         if journal.recovered:
@@ -433,17 +432,3 @@ def _build_order(cell: TrialCell) -> tuple[Any, ...]:
     build = (cell.architecture, cell.latent or 0, cell.height, cell.channels, cell.loss, cell.optimizer, cell.defaults)
     data = (cell.dataset, cell.train or 0, cell.corruption, cell.clip, cell.seed, cell.repeats)
     return (cell.backend, str(cell.setting), build, cell.batch_size, cell.learning_rate or 0.0, data)
-
-
-def _move_aside(folder: Path) -> Path | None:
-    """Rename a run folder; its new name, or None if there is no run in it.  JournalError if it is being written."""
-    if not (folder / "records.jsonl").exists():
-        return None
-    Journal(folder).close()  # refuses while another run holds the lock
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    target = folder.with_name(f"{folder.name}.{stamp}")
-    number = 1
-    while target.exists():
-        number += 1
-        target = folder.with_name(f"{folder.name}.{stamp}-{number}")
-    return folder.rename(target)

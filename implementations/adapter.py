@@ -290,11 +290,18 @@ def backends() -> dict[str, Announcement]:
 
 def adapter_class(backend: str) -> type[Adapter]:
     """The class of ``backend``.  Loads its module, but no framework.  UnknownBackend if nobody announced it, or if what
-    was announced is no complete adapter."""
+    was announced can not be loaded or is no complete adapter."""
     points = backends()
     if backend not in points:
         raise UnknownBackend(f"backend {backend!r} is unknown; known are {', '.join(points) or 'none'}")
-    loaded: type[Adapter] = points[backend].load()
+    try:
+        loaded: type[Adapter] = points[backend].load()
+    except (Exception, SystemExit) as error:  # somebody else's module: whatever it raises, it is no mistake of ours
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UnknownBackend(
+            f"backend {backend!r}: {points[backend].value} can not be loaded: {told}; mend it, take it out of "
+            f"{EXTRA_BACKENDS} (or uninstall the package that announces it), or name other backends"
+        ) from error
     if trouble := incomplete(loaded):
         raise UnknownBackend(f"backend {backend!r}: {points[backend].value} {trouble}")
     return loaded

@@ -39,15 +39,14 @@ def publish(runs: Sequence[Path | str], output: Path | str | None = None) -> Pub
     from report.page import make_page, render
     from report.sentences import analyse
     from results.loading import load_run, merge
+    from results.writing import write_text
 
     run = merge([load_run(folder) for folder in runs])
     analysis = analyse(run)
     path = Path(output) if output is not None else Path(runs[0]) / REPORT
     page = render(make_page(run, analysis))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(page, encoding="utf-8", newline="\n")
-    part.replace(path)
+    write_text(path, page)
     advice = analysis.advice
     commands = list(advice.commands) if advice is not None and advice.prominent else []
     return Published(path, _sentences(analysis), commands)

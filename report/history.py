@@ -18,6 +18,7 @@ from report.tables import Cell, Table, printable
 from results.history import History
 from results.steps import SHORTEST
 from results.trend import MachineTrend, Series, Step, trends
+from results.writing import write_text
 
 CHARTED = ("train_samples_per_second", "inference_samples_per_second", "latency_seconds", "psnr")
 """Metrics with charts of their own; the others stand in the tables."""
@@ -59,9 +60,7 @@ def write_history(history: History, output: Path | str) -> Path:
     )
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(page, encoding="utf-8", newline="\n")
-    part.replace(path)
+    write_text(path, page)
     return path
 
 

@@ -26,6 +26,8 @@ SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("comparison.schema.json")
 
 EXIT_CODES: Mapping[Outcome, int] = {"pass": 0, "improved": 0, "regressed": 1, "inconclusive": 3}
+INTERRUPTED = 130
+"""Exit code of a comparison that was not measured to its end, whatever was found until then."""
 
 
 class ComparisonError(ValueError):
@@ -94,20 +96,23 @@ class Comparison:
     allow_missing: bool = False
     started: str = ""
     seconds: float = 0.0
+    interrupted: bool = False
+    """Ended by hand before all was measured: what is not there might have been worse."""
 
     @property
     def outcome(self) -> Outcome:
-        """Of the whole suite: regressed if anything is, else inconclusive if anything is or nothing was compared."""
+        """Of the whole suite: regressed if anything is, else inconclusive if anything is, if nothing was compared, or
+        not all that was to be."""
         found = {row.outcome for row in self.rows}
         if "regressed" in found or self.failed or (self.missing and not self.allow_missing):
             return "regressed"
-        if "inconclusive" in found or not found:
+        if "inconclusive" in found or not found or self.interrupted:
             return "inconclusive"
         return "improved" if "improved" in found else "pass"
 
     @property
     def exit_code(self) -> int:
-        return EXIT_CODES[self.outcome]
+        return INTERRUPTED if self.interrupted else EXIT_CODES[self.outcome]
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -140,7 +145,8 @@ def from_json(document: object) -> Comparison:
     if error is not None or not isinstance(document, dict):
         place = error.json_path.removeprefix("$").removeprefix(".") if error else ""
         raise ComparisonError(f"{place or 'comparison'}: {error.message if error else 'is no JSON object'}")
-    values = {item.name: document[item.name] for item in fields(Comparison)}
+    # What later versions have added is not in older documents.
+    values = {item.name: document[item.name] for item in fields(Comparison) if item.name in document}
     for name in ("missing", "new", "failed", "differences", "warnings"):
         values[name] = tuple(values[name])
     values["renamed"] = tuple((old, new) for old, new in values["renamed"])

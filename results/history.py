@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from results.journal import write_all
 from results.schema import dumps, loads
 
 HISTORY_SCHEMA = 1
@@ -152,13 +153,13 @@ def append_history(path: Path | str, entries: Iterable[Entry], *, replace: bool 
             # Kept before it is cut off: a kill between the two leaves the bytes twice, never not at all.
             with path.with_name(path.name + TORN_SUFFIX).open("ab") as torn:
                 torn.write(data[sound:] + b"\n")
+                torn.flush()
                 os.fsync(torn.fileno())
             os.ftruncate(descriptor, sound)
         lines = "".join(entry.to_json() + "\n" for entry in added)
         unended = bool(data[:sound]) and not data[:sound].endswith(b"\n")
         try:
-            file.write(("\n" if unended else "").encode() + lines.encode())
-            file.flush()
+            write_all(descriptor, ("\n" if unended else "").encode() + lines.encode())
             os.fsync(descriptor)
         except OSError as error:
             os.ftruncate(descriptor, sound)  # a full disk must not leave half a line behind

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -124,7 +125,7 @@ class Journal:
                 f"middle of a write); it was moved to {TORN} and its cell will be run again"
             )
         elif found.unended:
-            _write(self._file, b"\n")
+            write_all(self._file, b"\n")
             os.fsync(self._file)
             self.recovered = f"{self.path}: the last line was complete but for its newline, which was added"
 
@@ -148,7 +149,7 @@ class Journal:
             raise JournalError(f"{self.path}: id {identity} is known already (status {status})")
         size = os.fstat(self._file).st_size
         try:
-            _write(self._file, line.encode() + b"\n")
+            write_all(self._file, line.encode() + b"\n")
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, size)  # a full disk must not leave half a line behind
@@ -169,6 +170,34 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def named(folder: Path) -> Path:
+    """``folder`` by a name of its own: what "." and ".." say changes when the folder is moved."""
+    return folder if folder.name not in ("", "..") else folder.resolve()
+
+
+def move_aside(folder: Path) -> Path | None:
+    """Rename a run folder; its new name, or None if there is no run in it.  JournalError if it is being written.
+
+    Nothing of it is read: who starts anew may do so because it can not be.
+    """
+    folder = named(folder)
+    try:
+        file = os.open(folder / RECORDS, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        _lock(file, folder / RECORDS)
+    finally:
+        os.close(file)
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    target = folder.with_name(f"{folder.name}.{stamp}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = folder.with_name(f"{folder.name}.{stamp}-{number}")
+    return folder.rename(target)
 
 
 def read_run_file(folder: Path | str) -> dict[str, Any]:
@@ -208,7 +237,8 @@ def replace_file(path: Path, text: str) -> None:
     _sync_folder(path.parent)
 
 
-def _write(file: int, data: bytes) -> None:
+def write_all(file: int, data: bytes) -> None:
+    """All of ``data`` to a descriptor, past every buffer: a write that fails is not tried again when it is closed."""
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]

@@ -1,8 +1,11 @@
 """The command line: what it prints, what it refuses in one message, and that it starts at once."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,9 @@ def test_version(daebench: Any) -> None:
         (["list", "backend"], ["'backend'", "did you mean 'backends'?"]),
         (["report", "nowhere"], ["nowhere", "no such folder"]),
         (["report"], ["DIR", "daebench report --help"]),
+        (["report", "nowhere", "-o", "."], ["--output .", "that is a folder"]),
+        (["report", "nowhere", "-o", "/dev/null/report.html"], ["/dev/null is a file"]),
+        (["history", "show", "--html", "."], ["--html .", "that is a folder"]),
         (["data", "get", "imagenet"], ["'imagenet'", "mnist, fashion-mnist"]),
     ],
 )
@@ -211,6 +217,7 @@ def test_what_verify_proves_by_default() -> None:
 def test_the_run_folder_is_named_after_the_sweep() -> None:
     assert run_folder(None, "quick") == Path("results/quick")
     assert run_folder(Path("elsewhere"), "quick") == Path("elsewhere")
+    assert run_folder(Path(), "quick") == Path.cwd()  # which --fresh can rename, and find again
 
 
 # -- lists ---------------------------------------------------------------------------------------------------------
@@ -248,6 +255,35 @@ def test_backends_that_are_missing_or_broken_are_listed_with_the_reason(
     assert rows["broken"]["installed"] is False
     assert "no_such_module" in rows["broken"]["reason"]
     assert "torch" in rows
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("no_such_module:Thing", "ModuleNotFoundError"),
+        ("fake_backend:NoSuchClass", "AttributeError"),
+        ("/no/such/file.py:Thing", "no such file"),
+        ("", "can not be loaded"),
+    ],
+)
+def test_a_backend_that_can_not_be_loaded_is_one_message_and_in_nobody_elses_way(
+    daebench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, why: str
+) -> None:
+    monkeypatch.setenv("DAEBENCH_BACKENDS", f"fake=fake_backend:Fake;broken={value}")
+    for arguments in (["run", "quick", "--dry-run"], ["verify"], ["verify", "--backend", "broken"]):
+        answer = daebench(*arguments)
+        (line,) = answer.err.splitlines()
+        assert (answer.code, answer.out) == (2, "")
+        assert line.startswith("daebench: backend 'broken': ")
+        assert why in line
+        assert "DAEBENCH_BACKENDS" in line
+    others = ("--set", "backend=fake", "--set", "timing.backend=fake")
+    assert daebench("run", "quick", *others, "--dry-run").code == 0
+    assert {cell.backend for cell in certificate_cells(
+        backend=["fake"], architecture=None, loss=None, optimizer=None, precision=None, track=None, device="cpu"
+    )} == {"fake"}  # fmt: skip
+    rows = {row["name"]: row for row in json.loads(daebench("list", "sweeps", "--json").out)}
+    assert "can not be loaded" in rows["full"]["reason"]
 
 
 def test_data_list_is_list_datasets(daebench: Any) -> None:
@@ -319,6 +355,42 @@ def test_a_run_ends_with_its_report_and_a_second_one_has_nothing_to_do(daebench:
     assert (tmp_path / "again.html").read_bytes() == report.read_bytes()
 
 
+@pytest.mark.parametrize(("train", "code"), [(40, 0), (fake_backend.NAN, 1)])
+def test_a_run_that_nobody_reads_any_more_goes_on_to_its_report(tmp_path: Path, train: int, code: int) -> None:
+    """As after `daebench run ... 2>&1 | head`: only the lines are lost, and the exit code says how the run ended."""
+    out = tmp_path / "run"
+    assert _unread("run", str(sweep_file(tmp_path, train)), "--out", str(out)) == code
+    assert (out / "report.html").is_file()
+    assert json.loads((out / "run.json").read_text())["finished"]
+
+
+def test_names_that_are_not_utf_8_are_printed_as_escapes(tmp_path: Path) -> None:
+    out = os.fsencode(tmp_path) + b"/run-\xff"
+    command = [sys.executable, "-m", "bench.cli", "run", str(sweep_file(tmp_path)), "--dry-run", "--out", out]
+    strict = {**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, text=True, env=strict)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "run-\\udcff" in done.stdout
+
+
+def test_a_list_that_nobody_reads_to_its_end_is_no_failure() -> None:
+    assert _unread("list", "architectures") == 0
+    assert _unread("list", "architectures", "--json") == 0
+    assert _unread("--help") == 0
+    assert _unread("report", "nowhere") == 2
+
+
+def _unread(*arguments: str) -> int:
+    """The exit code where stdout and stderr are one pipe, and its other end is closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "bench.cli", *arguments]
+        return subprocess.run(command, stdout=writer, stderr=writer, timeout=100).returncode
+    finally:
+        os.close(writer)
+
+
 def test_a_failed_cell_makes_exit_code_1(daebench: Any, tmp_path: Path) -> None:
     answer = daebench("run", str(sweep_file(tmp_path, fake_backend.NAN)), "--out", str(tmp_path / "run"))
     assert answer.code == 1
@@ -347,6 +419,46 @@ def test_options_reach_the_runner_and_an_interrupt_says_how_to_go_on(
     assert given.fresh
     assert given.retry_failed
     assert not given.use_cache
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
+def test_sigterm_is_an_interrupt_with_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`timeout`, `docker stop` and a CI job that is cancelled send it; `timeout` sends it twice."""
+    gate, out = tmp_path / "gate", tmp_path / "run"
+    gate.touch()
+    monkeypatch.setenv(fake_backend.GATE, str(gate))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "bench.cli",
+        "run",
+        str(sweep_file(tmp_path, fake_backend.SLOW)),
+        "--out",
+        str(out),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (out / "records.jsonl").exists() or b'"ok"' not in (out / "records.jsonl").read_bytes():
+            assert time.monotonic() < deadline
+            assert process.poll() is None, "the run ended too early"
+            time.sleep(0.05)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+        shown, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on where this stopped" in told
+    assert shown.splitlines()[-1] == f"report: {out / 'report.html'}"
+    assert (out / "report.html").is_file()
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_caller_of_main_keeps_its_own_handlers() -> None:
+    before = signal.getsignal(signal.SIGTERM), sys.stdout, sys.stderr
+    assert cli.main(["--version"]) == 0
+    assert (signal.getsignal(signal.SIGTERM), sys.stdout, sys.stderr) == before
 
 
 def test_verify_prints_a_table_or_records(daebench: Any) -> None:

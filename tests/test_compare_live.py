@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import fake_backend
 import pytest
 
 from bench import cli
+from bench.compare import live
 from bench.compare.live import LiveOptions, run_live
 from bench.compare.sides import CompareError, SideSpec
 from results.comparison import Comparison, from_json
@@ -113,6 +115,22 @@ def test_the_command_writes_what_was_measured(sweep: str, tmp_path: Path) -> Non
     assert cli.main(arguments) == 0
     content = json.loads(target.read_text())
     assert from_json(content).outcome == content["outcome"] == "pass"
+
+
+@pytest.mark.parametrize("phase", ["_certify", "_speed"])
+def test_an_interrupt_before_speed_was_judged_is_no_pass(
+    sweep: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], phase: str
+) -> None:
+    """Ctrl-C when all that has been judged so far has passed: that says nothing of what was still to come."""
+
+    def interrupt(session: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live._Session, phase, interrupt)
+    assert cli.main(["compare", "--live", sweep, "--metrics", "train,psnr", "--quality-seeds", "1", "--quiet"]) == 130
+    last = capsys.readouterr().out.rstrip().splitlines()[-1]
+    assert last.split()[0] == "inconclusive"
+    assert "interrupted" in last
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import sys
 import types
 from pathlib import Path
@@ -111,6 +112,8 @@ ALL = comparison(
         (comparison(PASSED, missing=("a",)), "regressed", 1),
         (comparison(PASSED, missing=("a",), allow_missing=True), "pass", 0),
         (comparison(PASSED, failed=("a",), allow_missing=True), "regressed", 1),
+        (comparison(PASSED, interrupted=True), "inconclusive", 130),
+        (comparison(PASSED, SLOWER, interrupted=True), "regressed", 130),
     ],
 )
 def test_the_worst_row_decides(found: Comparison, outcome: str, code: int) -> None:
@@ -126,6 +129,20 @@ def test_json_holds_all_of_a_comparison() -> None:
     jsonschema.validate(document, load_schema())
     assert (document["outcome"], document["exit_code"]) == ("regressed", 1)
     assert from_json(loads(json.dumps(document, allow_nan=False))) == ALL
+
+
+def test_a_document_from_before_interrupts_were_told_is_read_as_it_was_meant() -> None:
+    old = to_json(ALL)
+    del old["interrupted"]
+    assert from_json(old) == ALL
+
+
+def test_an_interrupt_is_said_in_the_headline_and_in_the_json() -> None:
+    stopped = comparison(PASSED, interrupted=True)
+    assert "interrupted before all was measured" in wording.headline(stopped)
+    document = to_json(stopped)
+    jsonschema.validate(document, load_schema())
+    assert from_json(document) == stopped
 
 
 def test_the_schema_names_every_field() -> None:
@@ -367,6 +384,23 @@ def test_files_are_written_beside_the_table(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(places)
 
 
+def test_what_is_no_plain_file_is_written_into_and_stays(runs: dict[str, str], tmp_path: Path) -> None:
+    """As root, /dev/stdout and /dev/null would else be plain files from then on, for everybody."""
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    places = ["--json", str(pipe), "--markdown", str(link), "--export", "bencher=/dev/null"]
+    assert cli.main(["compare", runs["base"], runs["same"], *places]) == 0
+    assert os.read(reader, 1) == b"{"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert file.read_text().startswith(markdown.MARKER)
+    assert Path("/dev/null").is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
 def test_one_of_them_may_go_to_stdout(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compare", runs["base"], runs["same"], "--json", "-"]) == 0
     assert from_json(loads(capsys.readouterr().out)).outcome == "pass"
@@ -424,6 +458,19 @@ def test_a_mistake_gets_one_message_and_exit_code_2(
     assert line.startswith("daebench: ")
     assert [word for word in words if word not in line] == [], line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["new.json", "/dev/null"])
+def test_what_can_not_be_written_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "bench.compare.live", live_stand_in(calls))
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)  # root could write everywhere
+    assert cli.main(["compare", "--live", "--json", place]) == 2
+    assert f"--json {place}" in capsys.readouterr().err
+    assert not calls
 
 
 def live_stand_in(calls: list[Any]) -> types.ModuleType:

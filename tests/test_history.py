@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +121,23 @@ def test_a_torn_last_line_is_left_out_and_moved_aside_by_the_next_writer(tmp_pat
     append_history(path, [entry(3, 950)])
     assert path.read_bytes() == whole + entry(3, 950).to_json().encode() + b"\n"
     assert (tmp_path / "history.jsonl.torn").read_bytes() == torn + b"\n"
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    """The size that a file may have is a disk that is full after some bytes, to whoever writes and however."""
+    path = write(tmp_path / "history.jsonl", [entry(1, 1000)])
+    before = path.read_bytes()
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from tests.test_history import append_history, entry; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 10},) * 2); "
+        "append_history(Path(sys.argv[1]), [entry(2, 1001)])"
+    )
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, env=variables)
+    assert "HistoryError" in done.stderr.splitlines()[-1]
+    assert "could not be written" in done.stderr
+    assert path.read_bytes() == before
 
 
 def test_a_last_line_without_its_newline_counts(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import fake_backend
 import numpy as np
 import pytest
 
-from bench import cli, corruption, datasets, trial
+from bench import cli, corruption, datasets, runner, trial
 from bench.cells import TrialCell
 from bench.datasets import DataError, idx, images
 from bench.plan import Plan
@@ -245,6 +245,22 @@ def test_the_whole_way_from_a_recipe_to_a_verdict(tmp_path: Path, capfd: pytest.
     assert json.loads(capfd.readouterr().out) == document
 
 
+@pytest.mark.parametrize("phase", ["_unsupported", "_try"])
+def test_an_interrupt_says_so_whatever_there_is_to_compare_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], phase: str
+) -> None:
+    """Before the first record of all, and when there are certificates but no training."""
+
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner._Run, phase, interrupt)
+    out = tmp_path / "run"
+    command = ["reproduce", "dense", "--backend", "fake", "--fraction", str(FRACTION), "--track", "idiomatic"]
+    assert cli.main([*command, "--out", str(out)]) == 130
+    assert capfd.readouterr().err.rstrip().endswith("The same command goes on where this stopped.")
+
+
 def test_repeats_and_clean_validation_reach_the_training(tmp_path: Path) -> None:
     from bench.runner import Options
     from bench.runner import run as run_plan
@@ -369,6 +385,8 @@ def test_an_image_has_the_noise_of_its_place_in_the_test_set() -> None:
         (["dense", "--epochs", "0"], "--epochs 0"),
         (["dense", "--backend", "teras"], "backend 'teras' is unknown"),
         (["dense", "--track", "fast"], "--track 'fast'"),
+        (["dense", "--track", "all"], "--track 'all' is not allowed: a reproduction is trained in one way"),
+        (["dense", "--track", "tuned,idiomatic"], "name idiomatic or tuned"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]) -> None:

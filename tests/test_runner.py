@@ -178,6 +178,30 @@ def test_fresh_starts_anew_and_keeps_the_old_run(tmp_path: Path) -> None:
     assert str(old) in outcome.notes[0]
 
 
+@pytest.mark.parametrize("broken", [b'{"schema":1,"id":\n{}\n', b'{"schema":0,"id":"old"}\n', b"{torn"])
+def test_fresh_needs_nothing_of_the_run_that_it_moves_aside(tmp_path: Path, broken: bytes) -> None:
+    """A journal of an older schema, or with a broken line, is what one starts anew for; it is kept to the last byte."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "records.jsonl").write_bytes(broken)
+    outcome = run(plan(trial()), folder, replace(QUIET, fresh=True))
+    assert outcome.counts == {"ok": 2}
+    (old,) = [path for path in tmp_path.iterdir() if path.name.startswith("run.")]
+    assert (old / "records.jsonl").read_bytes() == broken
+
+
+@pytest.mark.parametrize(("place", "out"), [(".", "."), ("logs", ".."), ("logs", "../../run")])
+def test_fresh_from_inside_the_folder_that_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, out: str
+) -> None:
+    folder = tmp_path / "run"
+    run(plan(trial()), folder, QUIET)
+    monkeypatch.chdir(folder / place)
+    assert run(plan(trial()), Path(out), replace(QUIET, fresh=True)).ran == 2
+    (old,) = [path for path in tmp_path.iterdir() if path.name.startswith("run.")]
+    assert len(records(old)) == len(records(folder)) == 2
+
+
 def test_two_runs_can_not_write_the_same_folder(tmp_path: Path) -> None:
     with Journal(tmp_path), pytest.raises(JournalError, match="another process"):
         run(plan(trial()), tmp_path, replace(QUIET, fresh=True))

@@ -62,7 +62,7 @@ class LiveOptions:
 def run_live(options: LiveOptions) -> Comparison:
     """Measure and judge.  CompareError for sides that can not be had, SweepError for what can not be run.
 
-    Ctrl-C ends the measuring; what was measured until then is judged, and says so.
+    Ctrl-C ends the measuring; what was measured until then is judged, and says so: it never passes.
     """
     plan = make_plan(_sweep(options))
     with contextlib.ExitStack() as stack:
@@ -153,6 +153,7 @@ class _Session:
         self.rows: list[Row] = []
         self.failed: list[str] = []
         self.warnings: list[str] = []
+        self.interrupted = False
         self.started = now()
         self.start = time.monotonic()
         self.round_seconds = 0.0
@@ -164,7 +165,7 @@ class _Session:
             self._quality()
             timed = list(self._speed())
         except KeyboardInterrupt:
-            self.warnings.append("interrupted: what was measured until then is judged")
+            self._interrupt()
         labels = rows.side_labels(self.options.base, self.options.head, self.sides)
         base, head = (side.side(label) for side, label in zip(self.sides, labels, strict=True))
         return Comparison(
@@ -178,7 +179,12 @@ class _Session:
             allow_missing=self.options.allow_missing,
             started=self.started,
             seconds=time.monotonic() - self.start,
+            interrupted=self.interrupted,
         )
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        self.warnings.append("interrupted: what was measured until then is judged")
 
     # -- nothing unproved is compared ----------------------------------------------------------------------------
 
@@ -256,7 +262,7 @@ class _Session:
                 if all(index in judge.decided or index in lost for index in range(len(keys))):
                     break
         except KeyboardInterrupt:
-            self.warnings.append("interrupted: what was measured until then is judged")
+            self._interrupt()
         for index, (duel, key) in enumerate(keys):
             if index not in lost:
                 label = self.labels(duel.pairing.head[key[0]].axes())

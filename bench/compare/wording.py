@@ -97,6 +97,8 @@ def headline(comparison: Comparison) -> str:
     worst = next((row for row in sorted_rows(rows) if row.outcome == "regressed" and row.change), None)
     if worst is not None and worst.change is not None:
         parts.append(f"worst is {worst.label}, {size(worst.change.value, worst.unit)} {WORSE[worst.unit]}")
+    if comparison.interrupted:
+        parts.append("interrupted before all was measured")
     return ("; ".join(parts) or "nothing was compared") + "."
 
 
