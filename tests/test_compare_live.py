@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from bench import cli
 from bench.compare import live
 from bench.compare.live import LiveOptions, run_live
 from bench.compare.sides import CompareError, SideSpec
-from results.comparison import Comparison, from_json
+from results.comparison import Comparison, Row, from_json
+from results.verdicts import SequentialJudge
 
 SWEEP = """
 name = "tiny"
@@ -84,6 +86,26 @@ def test_the_same_on_both_sides_is_not_regressed_and_equal_to_the_last_digit(swe
     psnr = next(row for row in found.rows if row.metric == "psnr")
     assert psnr.rounds == 1
     assert "last digit" in psnr.reason
+
+
+def test_false_alarms_are_shared_out_over_quality_and_speed(sweep: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spent: list[float] = []
+    row = live.rows.quality_row
+
+    def quality_row(head: Any, found: Any, margin: float, alpha: float, label: str) -> Row:
+        spent.append(alpha)
+        return row(head, found, margin, alpha, label)
+
+    class Judge(SequentialJudge):
+        def __init__(self, margins: Sequence[float], alpha: float, alpha_pass: float) -> None:
+            spent.append(alpha)
+            super().__init__(margins, alpha, alpha_pass)
+
+    monkeypatch.setattr(live.rows, "quality_row", quality_row)
+    monkeypatch.setattr(live, "SequentialJudge", Judge)
+    asked = options(sweep, metrics=("train", "inference", "psnr"), max_minutes=0.01)
+    assert {row.metric for row in run_live(asked).rows} == {"train", "inference", "psnr"}
+    assert spent == [pytest.approx(asked.alpha / 3), pytest.approx(asked.alpha * 2 / 3)]
 
 
 def test_a_head_that_computes_something_else_is_not_timed_but_failed(sweep: str) -> None:
