@@ -17,7 +17,7 @@ from typing import Any
 import fake_backend
 import pytest
 
-from bench import lanes, machine, runner, sessions
+from bench import certifying, lanes, machine, runner, sessions
 from bench.cells import Cell, TimingCell, TrialCell
 from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE
@@ -194,6 +194,24 @@ def test_a_budget_skips_what_it_can_not_pay_and_the_next_run_does_it(tmp_path: P
     assert run(what, tmp_path, replace(QUIET, budget=0.01)).counts == outcome.counts
     assert len(records(tmp_path)) == before, "a cell is said to be skipped once"
     assert run(what, tmp_path, QUIET).counts == {"ok": 6}
+
+
+def test_a_budget_proves_first_what_trials_want_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Cell] = []
+
+    class Noted(lanes.Lanes):
+        def __init__(self, jobs: Any, **options: Any) -> None:
+            asked.extend(job.cell for job in jobs if job.verb == "certify")
+            super().__init__(jobs, **options)
+
+    monkeypatch.setattr(certifying, "Lanes", Noted)
+    large, small = trial(track="tuned", latent=8), trial(track="tuned", latent=4)
+    idiomatic = [replace(timed(cell), track="idiomatic") for cell in (large, small)]
+    what = plan(large, small, timing=(*idiomatic, timed(large), timed(small)))
+    run(what, tmp_path / "limited", replace(QUIET, budget=0.01, use_cache=False))
+    assert [(cell.track, cell.latent) for cell in asked] == [
+        ("tuned", 8), ("tuned", 4), ("idiomatic", 8), ("idiomatic", 4)
+    ]  # fmt: skip
 
 
 def test_a_budget_cuts_a_cell_that_hangs(tmp_path: Path) -> None:
