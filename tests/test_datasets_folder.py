@@ -235,3 +235,11 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file.png").write_bytes(b"")
     with pytest.raises(DataError, match="is a file"):
         datasets.check(f"folder:{tmp_path / 'file.png'}")
+
+
+def test_a_home_folder_of_nobody_is_refused() -> None:
+    for verb in (datasets.load, datasets.check, datasets.image_shape):
+        with pytest.raises(
+            DataError, match="the home folder of ~nosuchuser is not known here"
+        ):
+            verb("folder:~nosuchuser/x")

@@ -210,7 +210,13 @@ def root_of(name: str) -> Path:
     text = name.removeprefix(PREFIX)
     if not text.strip():
         raise DataError(f"dataset {name!r} names no folder; write folder:PATH, for example folder:~/pictures")
-    root = Path(text).expanduser()
+    try:
+        root = Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise DataError(
+            f"dataset {name!r}: the home folder of {user} is not known here; write folder:PATH with the path in full"
+        ) from None
     if not root.is_dir():
         reason = "is a file" if root.exists() else "does not exist"
         raise DataError(f"dataset {name!r}: {root.absolute()} {reason}; write folder:PATH with a folder of images")
