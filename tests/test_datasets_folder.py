@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +275,23 @@ def test_a_home_folder_of_nobody_is_refused() -> None:
     for verb in (datasets.load, datasets.check, datasets.image_shape):
         with pytest.raises(DataError, match="the home folder of ~nosuchuser is not known here"):
             verb("folder:~nosuchuser/x")
+
+
+def test_the_contents_of_a_folder_have_a_hash(tmp_path: Path) -> None:
+    fill(tmp_path / "a", range(4))
+    seen = [folder.contents(f"folder:{tmp_path / 'a'}")]
+    shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
+    assert folder.contents(f"folder:{tmp_path / 'b'}") == seen[0], "places and times do not matter"
+
+    def change(act: Callable[[], object]) -> None:
+        act()
+        seen.append(folder.contents(f"folder:{tmp_path / 'a'}"))
+
+    change(lambda: shutil.move(tmp_path / "a" / "000.png", tmp_path / "a" / "renamed.png"))
+    change(lambda: picture(9).save(tmp_path / "a" / "001.png"))
+    change(lambda: fill(tmp_path / "a", range(5, 6)))
+    change((tmp_path / "a" / "002.png").unlink)
+    assert len(set(seen)) == len(seen)
+    (tmp_path / "a" / "readme.txt").write_text("no image")
+    assert folder.contents(f"folder:{tmp_path / 'a'}") == seen[-1]
+    assert folder.contents("folder:/no/such/folder") not in seen

@@ -149,7 +149,26 @@ def _scanned(path: Path, _size: int, _modified: int) -> tuple[int, tuple[int, in
     with Image.open(io.BytesIO(content)) as file:
         sides = file.size
     opened(content, sketch=True)
-    return hash_of(content), sides
+    return _hashed(path, _size, _modified), sides
+
+
+@lru_cache(maxsize=100_000)
+def _hashed(path: Path, _size: int, _modified: int) -> int:
+    return hash_of(path.read_bytes())
+
+
+def contents(name: str) -> str:
+    """8 hexadecimal digits that change when image files of the folder are added, removed, renamed or changed."""
+
+    def number(path: Path) -> int:
+        about = path.stat()
+        return _hashed(path, about.st_size, about.st_mtime_ns)
+
+    try:
+        files = [*readable(root_of(name), number, [])]
+    except DataError:  # whoever loads them says so
+        files = []
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:8]
 
 
 def opened(content: bytes, *, sketch: bool = False) -> Image.Image:
