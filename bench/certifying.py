@@ -40,8 +40,8 @@ def run_certificates(
 
     ``logs``: the folder for what workers write to stderr (default: one that is removed).  ``environment``: the id for
     the records (default: that of this machine).  ``timeout``: seconds for each.  ``deadline`` and ``cut`` are those
-    of :class:`bench.lanes.Lanes`, as is ``waiting``; cells that were not reached have no record.  What a backend says
-    that it can not compute is unsupported, and nothing is started for it.
+    of :class:`bench.lanes.Lanes`, as is ``waiting``; cells that were not reached have no record, and those that come
+    first are proved first.  What a backend says that it can not compute is unsupported, and nothing is started for it.
     """
     if logs is None:
         with tempfile.TemporaryDirectory(prefix="daebench-") as folder:
@@ -89,7 +89,10 @@ def run_certificates(
     broken = _references(missing, limit, pools, logs, deadline, cut)
     for cell in [cell for cell in missing if cell in broken]:
         keep(broken[cell])
-    ordered = sorted((cell for cell in missing if cell not in broken), key=_order)
+    ordered = [cell for cell in missing if cell not in broken]
+    if deadline is None:
+        # With one, the given order decides what is proved before it: else trials would wait for what comes later.
+        ordered.sort(key=_order)
     ready = [Job(cell, "certify", limit, near=cell.build_key()) for cell in ordered]
     Lanes(ready, pools=pools, logs=logs, deadline=deadline, cut=cut, waiting=waiting).run(keep)
     return [records[cell] for cell in dict.fromkeys(cells) if cell in records]

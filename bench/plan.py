@@ -13,14 +13,13 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from bench import corruption, datasets, machine, whole
 from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, TimingCell, TrialCell
-from bench.datasets.folder import PREFIX
+from bench.datasets import folder
 from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
 from bench.yardstick_plan import yardsticks_for
 from bench.yardsticks import YardstickCell
@@ -83,9 +82,10 @@ class Plan:
 def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
     """What ``sweep`` means on this machine.  SweepError where a combination of its axes does not exist, DataError
     where its data are not here, unless ``check_data`` is off: a list of sweeps needs no data."""
+    notes: list[str] = []
     if check_data:
         sweep = _within(sweep) if sweep.only_fitting and sweep.scoring.evaluate == "patches" else sweep
-        _check_data(sweep)
+        notes = _check_data(sweep)
     unsupported: list[tuple[Cell, str]] = []
     trials = list(dict.fromkeys(cell for grid in sweep.grids for cell in _trials(grid, sweep, unsupported)))
     if not trials:
@@ -113,7 +113,7 @@ def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
         sessions=tuple(_sessions(timed, sweep.timing)),
         unsupported=tuple(unsupported),
         yardsticks=tuple(yardsticks_for(trials)) if sweep.scoring.yardsticks else (),
-        notes=(NATIVE_UNTIMED,) if untimed else (),
+        notes=(*notes, *([NATIVE_UNTIMED] if untimed else [])),
     )
 
 
@@ -130,7 +130,7 @@ def _within(sweep: Sweep) -> Sweep:
     """``sweep`` with no more images of a folder than there are in it."""
     grids = []
     for grid in sweep.grids:
-        limits = [_images_in(name) for name in grid["dataset"] if name.startswith(PREFIX)]
+        limits = [folder.counts(name) for name in grid["dataset"] if name.startswith(folder.PREFIX)]
         for place, split in enumerate(("train", "test")):
             most = min((limit[place] for limit in limits), default=None)
             if most is not None:
@@ -140,18 +140,18 @@ def _within(sweep: Sweep) -> Sweep:
     return sweep.model_copy(update={"grids": grids})
 
 
-@cache
-def _images_in(name: str) -> tuple[int, int]:
-    """Training and test images of a folder."""
-    data = datasets.load(name)
-    return len(data.train), len(data.test)
-
-
-def _check_data(sweep: Sweep) -> None:
-    check = datasets.check_whole if sweep.scoring.evaluate == "whole" else datasets.check
+def _check_data(sweep: Sweep) -> list[str]:
+    """DataError where data are missing; else what a person should know of them, such as files that can not be read."""
+    notes = []
     for grid in sweep.grids:
         for name in grid["dataset"]:
-            check(name, train=_largest(grid["train"]), test=_largest(grid["test"]))
+            counts = {"train": _largest(grid["train"]), "test": _largest(grid["test"])}
+            if sweep.scoring.evaluate == "whole":
+                found = datasets.check_whole(name, **counts, size=_largest(grid["size"]))
+            else:
+                found = datasets.check(name, **counts)
+            notes += [f"{name}: {note}" for note in found]
+    return list(dict.fromkeys(notes))
 
 
 def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[Cell, str]]) -> Iterable[TrialCell]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from bench import machine
 from bench.cells import Cell, CertificateCell, Point, TimingCell, TrialCell
+from bench.datasets import folder
 from bench.yardsticks import YardstickCell, fingerprint
-from results.schema import SCHEMA_VERSION, Kind, Record, Status
+from results.schema import CONTENTS_SEPARATOR, SCHEMA_VERSION, Kind, Record, Status
 
 _KINDS: dict[type[Point], Kind] = {
     CertificateCell: "certificate",
@@ -43,9 +44,21 @@ def kind_of(cell: Point) -> Kind:
     return _KINDS[type(cell)]
 
 
-def fingerprint_of(cell: Point) -> str:
-    """What makes a record of ``cell`` stale when it changes: that of its backend, or of the yardsticks."""
-    return machine.fingerprint(cell.backend, cell.device) if isinstance(cell, Cell) else fingerprint()
+class Fingerprints:
+    """What makes a record of a cell stale when it changes, for one run: the fingerprint of its backend, or of the
+    yardsticks, and the contents of the folder that its images come from, which are read once."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, str] = {}
+        """Of folders, by the name of the data set."""
+
+    def __call__(self, cell: Point) -> str:
+        found = machine.fingerprint(cell.backend, cell.device) if isinstance(cell, Cell) else fingerprint()
+        if not isinstance(cell, TrialCell | YardstickCell) or not cell.dataset.startswith(folder.PREFIX):
+            return found
+        if cell.dataset not in self.contents:
+            self.contents[cell.dataset] = folder.contents(cell.dataset)
+        return f"{found}{CONTENTS_SEPARATOR}{self.contents[cell.dataset]}"
 
 
 def identity(cell: Point, fingerprint: str) -> str:

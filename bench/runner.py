@@ -23,9 +23,10 @@ from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE, distinct_cores
 from bench.progress import Expected, Progress, duration
-from bench.records import Ended, fingerprint_of, identity, make_record, now
+from bench.records import Ended, Fingerprints, identity, make_record, now
 from bench.rounds import Rounds
 from bench.sessions import SessionRun
+from bench.yardsticks import YardstickCell
 from implementations import native
 from results.journal import Journal, JournalError, move_aside, named, read_run_file, write_run_file
 from results.schema import SCHEMA_VERSION, Record
@@ -103,17 +104,17 @@ class _Run:
         self.start = time.monotonic()
         self.end = None if options.budget is None else self.start + options.budget
         facts = machine.environment()
+        self.fingerprint_of = Fingerprints()
         self.environment = machine.environment_id(facts)
         self.latest: dict[str, Record] = {record["id"]: record for record in journal.records}
         self.ran = 0
         self.waiting = Waiting()
         self.about = self._about(facts)
-        write_run_file(folder, self.about)
-
         self.certificates = self._pending(plan.certificates)
         self.trials = self._pending(plan.trials)
         self.yardsticks = self._pending(plan.yardsticks)
         self.sessions = [(s, cells) for s in plan.sessions if (cells := self._pending(s.cells))]
+        write_run_file(folder, self.about)
         self.progress = self._progress()
 
     # -- the run -------------------------------------------------------------------------------------------------
@@ -205,14 +206,7 @@ class _Run:
             return
         self.progress.begin("yardsticks")
         jobs = [
-            Job(
-                cell,
-                "yardstick",
-                self.options.timeout or TRIAL_TIMEOUT + SLOWEST_YARDSTICK * yardstick_seconds(cell),
-                str(self.folder),
-                REFERENCE,
-                near=cell.noise,
-            )
+            Job(cell, "yardstick", self._yardstick_timeout(cell), str(self.folder), REFERENCE, near=cell.noise)
             for cell in self.yardsticks
         ]
         deadline = self._share(YARDSTICK_SHARE if self.sessions else 1.0)
@@ -222,6 +216,9 @@ class _Run:
         )
         reason = f"the budget of {duration(self.options.budget or 0)} ended before it"
         self._skip(self.yardsticks, "yardsticks", reason)
+
+    def _yardstick_timeout(self, cell: YardstickCell) -> float:
+        return self.options.timeout or TRIAL_TIMEOUT + SLOWEST_YARDSTICK * yardstick_seconds(cell)
 
     def _trial_timeout(self, cell: TrialCell) -> float:
         network = cell.make_architecture()
@@ -285,7 +282,7 @@ class _Run:
         """Returns the seconds of one round."""
         start = time.monotonic()
         part = replace(session, cells=tuple(cells))
-        owners = [self.environment, *(identity(cell, fingerprint_of(cell)) for cell in cells)]
+        owners = [self.environment, *(identity(cell, self.fingerprint_of(cell)) for cell in cells)]
         kept = Rounds(self.folder / "sessions" / f"{part.key()}.json", owners)
         run = SessionRun(
             part,
@@ -306,7 +303,7 @@ class _Run:
     # -- what is done and what is not ----------------------------------------------------------------------------
 
     def _record(self, cell: Point) -> Record | None:
-        return self.latest.get(identity(cell, fingerprint_of(cell)))
+        return self.latest.get(identity(cell, self.fingerprint_of(cell)))
 
     def _status(self, cell: Point) -> str:
         record = self._record(cell)
@@ -361,7 +358,7 @@ class _Run:
     # -- what is kept --------------------------------------------------------------------------------------------
 
     def _keep(self, ended: Ended, phase: str | None = None) -> None:
-        self._append(make_record(ended, fingerprint_of(ended.cell), self.environment), phase)
+        self._append(make_record(ended, self.fingerprint_of(ended.cell), self.environment), phase)
 
     def _append(self, record: Record, phase: str | None) -> None:
         self.journal.append(record, supersede=True)
@@ -399,6 +396,7 @@ class _Run:
             "environments": {**environments, self.environment: facts},
             "planned": {kind: len(set(cells)) for kind, cells in planned.items()},
             "finished": None,
+            "contents": self.fingerprint_of.contents,
             "notes": list(dict.fromkeys([*before.get("notes", []), *self.notes])),
             **(
                 {"native_defaults": native.differences()}

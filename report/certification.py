@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from report.naming import backend_key
 from results.loading import Run
-from results.schema import Record
+from results.schema import CONTENTS_SEPARATOR, Record
 
 # A certificate speaks for cells that agree in these; its batch size and threads are its own.
 PROVEN_AXES = (
@@ -99,4 +99,4 @@ def certification(run: Run) -> Certification:
 
 
 def _key(record: Record) -> tuple[object, ...]:
-    return (record["fingerprint"], *(record["cell"].get(name) for name in PROVEN_AXES))
+    return (record["fingerprint"].partition(CONTENTS_SEPARATOR)[0], *(record["cell"].get(name) for name in PROVEN_AXES))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.cold import mended
 from results.journal import RECORDS, JournalError, read_run_file, scan
-from results.schema import KINDS, LATER_AXES, Kind, Record, RecordError, validate
+from results.schema import CONTENTS_SEPARATOR, KINDS, LATER_AXES, Kind, Record, RecordError, validate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +32,8 @@ class Run:
     """A run, or several read as one.
 
     ``current``: the newest record of every cell, in the order of the journal.  ``stale``: older ones of the same
-    cells, made with other versions or on another machine (another fingerprint).  ``superseded``: failed attempts
-    that were repeated under the same fingerprint.  ``records`` are all three.
+    cells, made with other versions or on another machine (another fingerprint), and all of a folder's former contents.
+    ``superseded``: failed attempts that were repeated under the same fingerprint.  ``records`` are all three.
     """
 
     folder: Path
@@ -160,17 +160,28 @@ def merge(runs: Sequence[Run]) -> Run:
 def _sorted(
     folder: Path, about: dict[str, Any], records: tuple[Record, ...], notes: tuple[str, ...], folders: tuple[Path, ...]
 ) -> Run:
-    newest = {cell_key(record): record for record in records}
+    # The size of a folder may be part of its cells: those of its former contents need not have a newer one.  Its last
+    # contents are those of the last call, which may have found all its records there.
+    there = {record["cell"].get("dataset"): _contents(record) for record in records} | about.get("contents", {})
+    now = [record for record in records if _contents(record) == there[record["cell"].get("dataset")]]
+    newest = {cell_key(record): record for record in now}
     current, stale, superseded = [], [], []
     for record in records:
-        last = newest[cell_key(record)]
-        if record is last:
+        last = newest.get(cell_key(record))
+        if last is None or _contents(record) != _contents(last):
+            stale.append(record)
+        elif record is last:
             current.append(record)
         elif record["fingerprint"] == last["fingerprint"]:
             superseded.append(record)
         else:
             stale.append(record)
     return Run(folder, about, records, tuple(current), tuple(stale), tuple(superseded), notes, folders)
+
+
+def _contents(record: Record) -> str:
+    """Of the folder that its images come from, as its fingerprint has it; else empty."""
+    return str(record["fingerprint"]).partition(CONTENTS_SEPARATOR)[2]
 
 
 def _completed(record: Record) -> Record:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 SCHEMA_VERSION = 1
+CONTENTS_SEPARATOR = "."
+"""Between the versions of a fingerprint and, where images come from a folder, the hash of its contents."""
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
 Kind = Literal["certificate", "trial", "yardstick", "timing"]

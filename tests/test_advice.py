@@ -13,6 +13,7 @@ from PIL import Image
 import report
 from bench import cli, kept
 from bench.cells import TrialCell
+from bench.datasets import DataError
 from bench.plan import make_plan
 from bench.quality import Scores
 from bench.sweep import SweepError, load_sweep
@@ -301,6 +302,27 @@ def test_advise_takes_what_fits_and_what_there_is(pictures: Path) -> None:
     assert {cell.backend for cell in plan.trials} >= {"torch", "keras[tensorflow]"}
     timed = {(cell.backend, cell.track) for session in plan.sessions for cell in session.cells}
     assert len(timed) == 4
+
+
+def test_files_that_can_not_be_read_are_named_before_a_run(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (pictures / "torn[1].png").write_bytes((pictures / "0.png").read_bytes()[:100])
+    name = f"folder:{pictures}"
+    plan = make_plan(load_sweep("advise", [f"dataset={name}"]))
+    (note,) = plan.notes
+    assert note.startswith(f"{name}: torn[1].png could not be read")
+    assert cli.main(["run", "advise", "--set", f"dataset={name}", "--dry-run"]) == 0
+    assert "torn[1].png could not be read" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_few_pictures_are_no_complaint_about_a_value_that_nobody_typed(pictures: Path) -> None:
+    name = f"folder:{pictures}"
+    for number in range(4, 12):
+        (pictures / f"{number}.png").unlink()
+    plan = make_plan(load_sweep("advise", [f"dataset={name}"]))
+    assert {(cell.train, cell.test) for cell in plan.trials} == {(2, 2)}
+    (pictures / "3.png").unlink()
+    with pytest.raises(DataError, match="at least 4 readable images in"):
+        make_plan(load_sweep("advise", [f"dataset={name}"]))
 
 
 def test_a_sweep_that_does_not_say_so_is_refused_as_before(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bench import datasets
-from bench.datasets import DataError
+from bench.datasets import DataError, folder
 from bench.datasets.folder import read
 
 
@@ -66,13 +67,13 @@ def test_splits_may_hold_folders_of_classes_and_other_folders_are_no_labels(tmp_
 @pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG", "bmp", "gif", "tif", "tiff", "webp", "pgm", "ppm"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_common_formats_are_read(tmp_path: Path, suffix: str, channels: int) -> None:
-    for number in range(3):
+    for number in range(4):
         image = picture(number)
         (image.convert("L") if suffix in ("pgm", "gif") else image).save(tmp_path / f"{number}.{suffix}")
     data = datasets.load(f"folder:{tmp_path}", channels=channels)
     assert data.shape == (28, 28, channels) == datasets.image_shape(f"folder:{tmp_path}", channels=channels)
-    assert len(data.train) + len(data.test) == 3
-    expected = [read((tmp_path / f"{number}.{suffix}").read_bytes(), 28, channels) for number in range(3)]
+    assert len(data.train) + len(data.test) == 4
+    expected = [read((tmp_path / f"{number}.{suffix}").read_bytes(), 28, channels) for number in range(4)]
     reference = np.asarray(picture(0).convert("L").resize((28, 28), Image.Resampling.BICUBIC, (4, 0, 36, 32)))
     assert (
         np.abs(expected[0].mean(axis=2) - reference).mean() < 25
@@ -195,8 +196,31 @@ def test_files_that_can_not_be_read_are_listed_by_name(tmp_path: Path) -> None:
     assert len(data.train) + len(data.test) == 10
     assert [note.split(" ")[0] for note in data.notes] == ["empty.jpg", "float.tif", "sub/text.webp", "torn.png"]
     assert all("could not be read" in note for note in data.notes)
+    assert data.notes[0] == "empty.jpg could not be read: it is no image"
     assert "8 or 16 bits" in data.notes[1]
-    datasets.check(f"folder:{tmp_path}")
+    assert datasets.check(f"folder:{tmp_path}") == data.notes
+
+
+def test_a_check_decodes_a_file_once_unless_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, range(6))
+    decoded = []
+    opened = folder.opened
+    monkeypatch.setattr(folder, "opened", lambda content, **how: decoded.append(content) or opened(content, **how))
+    name = f"folder:{tmp_path}"
+    for _ in range(2):
+        datasets.check(name, train=2)
+    assert sum(folder.counts(name)) == len(decoded) == 6
+    picture(7, 60, 60).save(tmp_path / "003.png")
+    datasets.check(name)
+    assert len(decoded) == 7
+
+
+def test_a_sketch_of_a_photograph_is_smaller_and_as_complete(tmp_path: Path) -> None:
+    picture(0, 640, 480).save(tmp_path / "photo.jpg")
+    content = (tmp_path / "photo.jpg").read_bytes()
+    assert folder.opened(content, sketch=True).size == (80, 60)
+    with pytest.raises(OSError, match="truncated"):
+        folder.opened(content[:-50], sketch=True)
 
 
 def test_an_enormous_image_is_listed_and_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,30 +232,66 @@ def test_an_enormous_image_is_listed_and_not_unpacked(tmp_path: Path, monkeypatc
     assert data.notes[0].startswith("bomb.png could not be read")
 
 
-def test_two_images_are_enough(tmp_path: Path) -> None:
-    """Whatever their hashes are, neither split is left empty, and the person is told."""
+def test_four_images_are_enough(tmp_path: Path) -> None:
+    """Whatever their hashes are, each split has two, and the person is told."""
     moved = 0
-    for number in range(0, 12, 2):
+    for number in range(0, 40, 4):
         folder = tmp_path / str(number)
-        fill(folder, range(number, number + 2))
+        fill(folder, range(number, number + 4))
         data = datasets.load(f"folder:{folder}")
-        assert (len(data.train), len(data.test)) == (1, 1)
+        assert (len(data.train), len(data.test)) == (2, 2)
         moved += any("was moved to the" in note for note in data.notes)
+        assert datasets.check(f"folder:{folder}", train=2, test=2) == data.notes
     assert moved
 
 
-@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("count", [0, 1, 3])
 def test_fewer_are_not(tmp_path: Path, count: int) -> None:
     fill(tmp_path, range(count))
     (tmp_path / "bad.png").write_bytes(b"bad")
     for verb in (datasets.load, datasets.check):
-        with pytest.raises(DataError, match=rf"at least two readable images in .*, there are {count}; read are \.png"):
+        words = (
+            rf"at least 4 readable images in .*, there (is|are) {count}: add images; read are \.png .*; bad\.png could"
+        )
+        with pytest.raises(DataError, match=words):
             verb(f"folder:{tmp_path}")
-    with pytest.raises(DataError, match=r"bad\.png could not be read"):
-        datasets.load(f"folder:{tmp_path}")
+
+
+def test_a_test_folder_with_one_image_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    fill(tmp_path / "train", range(5))
+    fill(tmp_path / "test", range(5, 6))
+    for verb in (datasets.load, datasets.check):
+        with pytest.raises(DataError, match=r"needs at least 2 test images in .*test, there is 1: add images"):
+            verb(f"folder:{tmp_path}")
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file.png").write_bytes(b"")
     with pytest.raises(DataError, match="is a file"):
         datasets.check(f"folder:{tmp_path / 'file.png'}")
+
+
+def test_a_home_folder_of_nobody_is_refused() -> None:
+    for verb in (datasets.load, datasets.check, datasets.image_shape):
+        with pytest.raises(DataError, match="the home folder of ~nosuchuser is not known here"):
+            verb("folder:~nosuchuser/x")
+
+
+def test_the_contents_of_a_folder_have_a_hash(tmp_path: Path) -> None:
+    fill(tmp_path / "a", range(4))
+    seen = [folder.contents(f"folder:{tmp_path / 'a'}")]
+    shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
+    assert folder.contents(f"folder:{tmp_path / 'b'}") == seen[0], "places and times do not matter"
+
+    def change(act: Callable[[], object]) -> None:
+        act()
+        seen.append(folder.contents(f"folder:{tmp_path / 'a'}"))
+
+    change(lambda: shutil.move(tmp_path / "a" / "000.png", tmp_path / "a" / "renamed.png"))
+    change(lambda: picture(9).save(tmp_path / "a" / "001.png"))
+    change(lambda: fill(tmp_path / "a", range(5, 6)))
+    change((tmp_path / "a" / "002.png").unlink)
+    assert len(set(seen)) == len(seen)
+    (tmp_path / "a" / "readme.txt").write_text("no image")
+    assert folder.contents(f"folder:{tmp_path / 'a'}") == seen[-1]
+    assert folder.contents("folder:/no/such/folder") not in seen

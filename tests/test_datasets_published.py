@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
+import io
 import os
+import ssl
 import struct
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -363,6 +368,42 @@ def test_a_folder_that_can_not_be_written_is_not_blamed_on_the_mirrors(
     with pytest.raises(DataError, match="can not be written"):
         download.get("mnist", mirrors=[mirror.url(whole)], publication=publication)
     assert mirror.asked == []
+
+
+@pytest.mark.parametrize(
+    "error", [ssl.SSLError("decryption failed"), OSError(errno.EHOSTUNREACH, "No route to host")], ids=["tls", "route"]
+)
+def test_a_connection_that_fails_is_not_blamed_on_the_disk(
+    mirror: Mirror, publication: Publication, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise error
+
+    ask = urllib.request.urlopen
+
+    def open_url(request: urllib.request.Request, timeout: float) -> Any:
+        return Failing() if "interrupted" in request.full_url else ask(request, timeout=timeout)
+
+    monkeypatch.setattr(urllib.request, "urlopen", open_url)
+    got = download.get("mnist", mirrors=[mirror.url(interrupted), mirror.url(whole)], publication=publication)
+    assert len(got.fetched) == 4
+    got.folder.joinpath(got.fetched[0]).unlink()
+    with pytest.raises(DataError, match="could not be fetched from any mirror") as caught:
+        download.get("mnist", mirrors=[mirror.url(interrupted)], publication=publication)
+    assert str(error) in str(caught.value)
+
+
+def test_a_full_disk_is_not_blamed_on_the_mirrors(
+    mirror: Mirror, publication: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(DataError, match="can not be written: No space left"):
+        download.get("mnist", mirrors=[mirror.url(whole), mirror.url(whole)], publication=publication)
+    assert len(mirror.asked) == 1
 
 
 def test_other_names_can_not_be_fetched() -> None:

@@ -15,16 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import fake_backend
+import numpy as np
 import pytest
+from PIL import Image
 
-from bench import lanes, machine, runner, sessions
+from bench import certifying, lanes, machine, runner, sessions
 from bench.cells import Cell, TimingCell, TrialCell
 from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE
 from bench.records import Ended
 from bench.runner import Options, Outcome, run
+from bench.yardsticks import YardstickCell
 from implementations.adapter import Setting
+from report.certification import certification
 from results.journal import Journal, JournalError, scan
+from results.loading import load_run
 from results.schema import validate
 
 QUIET = Options(progress=False, jobs=2)
@@ -168,6 +173,41 @@ def test_stale_records_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len({record["fingerprint"] for record in records(tmp_path)}) == 2
 
 
+def test_other_pictures_in_a_folder_are_other_data(tmp_path: Path) -> None:
+    pictures, folder = tmp_path / "pictures", tmp_path / "run"
+    for number in range(6):
+        path = pictures / ("train" if number < 4 else "test") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (20, 20), np.uint8)).save(path)
+    name = f"folder:{pictures}"
+    glyphs, few, more = trial(), trial(dataset=name, train=3, test=2), trial(dataset=name, train=4, test=2)
+    yardstick = YardstickCell(method="identity", dataset=name, train=4, test=2, height=12, width=12)
+    what = replace(plan(glyphs, few, more, timing=(timed(more),)), yardsticks=(yardstick,))
+    assert run(what, folder, QUIET).counts == {"ok": 6}
+    assert run(what, folder, QUIET).ran == 0
+    before = load_run(folder)
+    assert all(certification(before).doubt(record) is None for record in before.of("trial"))
+
+    last = (pictures / "test" / "5.png").read_bytes()
+    (pictures / "test" / "5.png").write_bytes((pictures / "train" / "0.png").read_bytes())
+    assert run(replace(what, trials=(glyphs, more)), folder, QUIET).ran == 2, "one training and the yardstick"
+    after = load_run(folder)
+    assert [record["cell"]["dataset"] for record in after.of("trial")] == ["glyphs", name]
+    stale = Counter((record["kind"], record["cell"].get("train")) for record in after.stale)
+    assert stale == {("trial", 3): 1, ("trial", 4): 1, ("yardstick", 4): 1}, "that of fewer images is not mixed in"
+    fingerprint = machine.fingerprint("fake", "cpu")
+    assert {record["fingerprint"] for record in after.of("timing") + after.of("certificate")} == {fingerprint}
+    trials = {record["cell"]["dataset"]: record["fingerprint"] for record in after.of("trial")}
+    assert trials["glyphs"] == fingerprint
+    assert trials[name].startswith(f"{fingerprint}.")
+
+    (pictures / "test" / "5.png").write_bytes(last)
+    assert run(what, folder, QUIET).ran == 0, "these have been trained on before"
+    again = load_run(folder)
+    assert {record["id"] for record in again.current} == {record["id"] for record in before.current}
+    assert {record["id"] for record in again.stale}.isdisjoint(record["id"] for record in before.current)
+
+
 def test_fresh_starts_anew_and_keeps_the_old_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(plan(trial()), folder, QUIET)
@@ -218,6 +258,24 @@ def test_a_budget_skips_what_it_can_not_pay_and_the_next_run_does_it(tmp_path: P
     assert run(what, tmp_path, replace(QUIET, budget=0.01)).counts == outcome.counts
     assert len(records(tmp_path)) == before, "a cell is said to be skipped once"
     assert run(what, tmp_path, QUIET).counts == {"ok": 6}
+
+
+def test_a_budget_proves_first_what_trials_want_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Cell] = []
+
+    class Noted(lanes.Lanes):
+        def __init__(self, jobs: Any, **options: Any) -> None:
+            asked.extend(job.cell for job in jobs if job.verb == "certify")
+            super().__init__(jobs, **options)
+
+    monkeypatch.setattr(certifying, "Lanes", Noted)
+    large, small = trial(track="tuned", latent=8), trial(track="tuned", latent=4)
+    idiomatic = [replace(timed(cell), track="idiomatic") for cell in (large, small)]
+    what = plan(large, small, timing=(*idiomatic, timed(large), timed(small)))
+    run(what, tmp_path / "limited", replace(QUIET, budget=0.01, use_cache=False))
+    assert [(cell.track, cell.latent) for cell in asked] == [
+        ("tuned", 8), ("tuned", 4), ("idiomatic", 8), ("idiomatic", 4)
+    ]  # fmt: skip
 
 
 def test_a_budget_cuts_a_cell_that_hangs(tmp_path: Path) -> None:

@@ -157,11 +157,32 @@ def test_folders_that_do_not_do(pictures: str, tmp_path: Path) -> None:
         datasets.check_whole(pictures, train=200_000)
     (tmp_path / "data" / "test" / "011.png").unlink()
     for ask in (datasets.load_whole, datasets.check_whole):
-        with pytest.raises(DataError, match=r"at least 2 test images, there are 1; add images, or put them"):
+        with pytest.raises(DataError, match=r"at least 2 test images in .*test, there is 1: add images"):
             ask(pictures)
     fill(tmp_path / "data" / "test", 1, (9, 40), first=12)
-    with pytest.raises(DataError, match=r"test/012.png has 9x40 pixels"):
-        datasets.load_whole(pictures).read(1)
+    with pytest.raises(DataError, match=r"there is 1: .*; test/012.png is left out: it has 9x40 pixels"):
+        datasets.check_whole(pictures)
+    fill(tmp_path / "data" / "test", 1, first=13)
+    with pytest.raises(DataError, match="no train image has 64x64 pixels; choose a smaller size"):
+        datasets.check_whole(pictures, size=64)
+
+
+def test_files_that_can_not_be_scored_are_left_out_and_named(pictures: str, tmp_path: Path) -> None:
+    """A header alone is no image: such a file was met after training."""
+    content = (tmp_path / "data" / "test" / "010.png").read_bytes()
+    for split in ("train", "test"):
+        (tmp_path / "data" / split / "torn.png").write_bytes(content[: len(content) // 2])
+    fill(tmp_path / "data" / "test", 1, (9, 40), first=12)
+    found = datasets.load_whole(pictures)
+    assert found.names == ("test/010.png", "test/011.png")
+    notes = datasets.check_whole(pictures, size=20)
+    assert [note.split(" ")[0] for note in notes] == ["test/torn.png", "train/torn.png", "test/012.png"]
+    assert "could not be read" in notes[0]
+    assert "9x40 pixels, scoring needs 11x11" in notes[2]
+    data = datasets.load_patches(pictures, train=8, test=4, size=20)
+    assert data.notes == notes
+    plan = make_plan(load_sweep("whole", [f"dataset={pictures}", "size=20", "train=8", "test=4"]))
+    assert plan.notes == tuple(f"{pictures}: {note}" for note in notes)
 
 
 # -- sweeps --------------------------------------------------------------------------------------------------------

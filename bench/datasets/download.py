@@ -7,9 +7,8 @@ import hashlib
 import http.client
 import os
 import tempfile
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +84,8 @@ def _fetch(path: Path, about: File, mirrors: Sequence[str], progress: Progress |
         url = mirror.rstrip("/") + "/" + path.name
         try:
             _fetch_from(url, path, about, progress)
-        except (_WrongBytes, urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            answers.append(f"{url}: {getattr(error, 'reason', None) or error or type(error).__name__}")
+        except _NoFile as error:
+            answers.append(f"{url}: {error}")
         except OSError as error:  # not the network's fault: a full disk, a folder that can not be written
             raise DataError(f"{path} can not be written: {error.strerror or error}") from None
         else:
@@ -98,8 +97,28 @@ def _fetch(path: Path, about: File, mirrors: Sequence[str], progress: Progress |
     )
 
 
-class _WrongBytes(Exception):
-    """What a mirror sent is not the published file."""
+class _NoFile(Exception):
+    """A mirror could not be reached, or what it sent is not the published file."""
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """Nearly any OSError may come out of a connection (of TLS, of a route that is gone): here none is the disk's."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        raise _NoFile(str(getattr(error, "reason", None) or error or type(error).__name__)) from None
+
+
+def _asked(request: urllib.request.Request) -> http.client.HTTPResponse:
+    with _asking():
+        answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+    return answer
+
+
+def _next(answer: http.client.HTTPResponse) -> bytes:
+    with _asking():
+        return answer.read(BLOCK)
 
 
 def _fetch_from(url: str, path: Path, about: File, progress: Progress | None) -> None:
@@ -108,19 +127,19 @@ def _fetch_from(url: str, path: Path, about: File, progress: Progress | None) ->
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         digest, done = hashlib.sha256(), 0
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            while block := answer.read(BLOCK):
+        with os.fdopen(handle, "wb") as file, _asked(request) as answer:
+            while block := _next(answer):
                 done += len(block)
                 if done > about.size:
-                    raise _WrongBytes(f"it sends more than the {about.size:,} bytes of the file")
+                    raise _NoFile(f"it sends more than the {about.size:,} bytes of the file")
                 digest.update(block)
                 file.write(block)
                 if progress is not None:
                     progress(path.name, done, about.size)
         if done < about.size:
-            raise _WrongBytes(f"the connection ended after {done:,} of {about.size:,} bytes")
+            raise _NoFile(f"the connection ended after {done:,} of {about.size:,} bytes")
         if digest.hexdigest() != about.sha256:
-            raise _WrongBytes(f"its SHA-256 is {digest.hexdigest()} instead of {about.sha256}")
+            raise _NoFile(f"its SHA-256 is {digest.hexdigest()} instead of {about.sha256}")
         os.replace(part, path)
     finally:
         with contextlib.suppress(FileNotFoundError):  # it is there only if something went wrong

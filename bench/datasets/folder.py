@@ -13,12 +13,13 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from bench.datasets.base import MIN_SIZE, Bytes, DataError, Dataset, check_available, check_shape, subset
+from bench.datasets.base import Bytes, DataError, Dataset, check_available, check_shape, subset
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 PREFIX = "folder:"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm")
 TEST_SHARE = 0.2
+LEAST = 2
+"""Images of a split: of one alone there is no interval."""
 LARGEST = 1024
 
 
@@ -40,6 +43,13 @@ class File:
     def folder(self) -> str:
         """Of its path below the folder of the data set, what may name its class: all but the file."""
         return self.name.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Scanned(File):
+    """``sides``: its pixels in each direction."""
+
+    sides: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -67,13 +77,7 @@ def load(name: str, train: int | None, test: int | None, size: int, channels: in
         return hash_of(content), read(content, size, channels)
 
     pictures = [_Picture(relative, *found) for relative, found in readable(root, picture, notes)]
-    if len(pictures) < 2:
-        listed = "".join(f"; {note}" for note in notes[:5])
-        raise DataError(
-            f"dataset {name!r} needs at least two readable images in {root}, there are {len(pictures)}; "
-            f"read are {' '.join(SUFFIXES)}{listed}"
-        )
-    splits = split_files(pictures, notes)
+    splits = split_files(name, root, pictures, notes)
     check_available(name, len(splits["train"]), len(splits["test"]), train, test)
     classes = _classes(pictures)
     images, labels = {}, {}
@@ -86,10 +90,15 @@ def load(name: str, train: int | None, test: int | None, size: int, channels: in
 
 def readable(root: Path, use: Callable[[Path], _Made], notes: list[str]) -> Iterator[tuple[str, _Made]]:
     """(path below ``root``, what ``use`` makes of the file) by name; files that make it fail are named in ``notes``."""
+    from PIL import UnidentifiedImageError
+
     for path in image_files(root):
         relative = path.relative_to(root).as_posix()
         try:
             made = use(path)
+        except UnidentifiedImageError:  # whose message is about an address in memory
+            notes.append(f"{relative} could not be read: it is no image")
+            continue
         # Damaged files make Pillow's decoders raise nearly anything, up to SyntaxError.
         except Exception as error:
             notes.append(f"{relative} could not be read: {str(error) or type(error).__name__}")
@@ -102,39 +111,74 @@ def hash_of(content: bytes) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
-def check(name: str, train: int | None, test: int | None) -> None:
-    """DataError unless the folder holds two files that at least begin like images.
+def check(name: str, train: int | None, test: int | None) -> tuple[str, ...]:
+    """DataError unless there are so many readable images; else what a person should know: the notes of the data set."""
+    notes: list[str] = []
+    counts = _counts(name, notes)
+    check_available(name, *counts, train, test)
+    return tuple(notes)
 
-    Sizes of splits are checked by loading everything, in the smallest size: which files can be read is not known
-    before that.
-    """
-    if train is not None or test is not None:
-        load(name, train, test, MIN_SIZE, 1)
-        return
+
+def counts(name: str) -> tuple[int, int]:
+    """Training and test images, none of which is kept."""
+    return _counts(name, [])
+
+
+def _counts(name: str, notes: list[str]) -> tuple[int, int]:
+    root = root_of(name)
+    splits = split_files(name, root, scan(root, notes), notes)
+    return len(splits["train"]), len(splits["test"])
+
+
+def scan(root: Path, notes: list[str]) -> list[Scanned]:
+    """The files that can be decoded, by name; the others are named in ``notes``.  A file is decoded once in a process,
+    and in a sketch at that, for folders may be large."""
+
+    def scanned(path: Path) -> tuple[int, tuple[int, int]]:
+        about = path.stat()
+        return _scanned(path, about.st_size, about.st_mtime_ns)
+
+    return [Scanned(relative, *found) for relative, found in readable(root, scanned, notes)]
+
+
+@lru_cache(maxsize=100_000)
+def _scanned(path: Path, _size: int, _modified: int) -> tuple[int, tuple[int, int]]:
     from PIL import Image
 
-    root = root_of(name)
-    begun = 0
-    for path in image_files(root):
-        try:
-            with Image.open(path):
-                begun += 1
-        except Exception:  # as in readable(); which files are bad is said there
-            continue
-        if begun == 2:
-            return
-    raise DataError(
-        f"dataset {name!r} needs at least two readable images in {root}, there are {begun}; "
-        f"read are {' '.join(SUFFIXES)}"
-    )
+    content = path.read_bytes()
+    with Image.open(io.BytesIO(content)) as file:
+        sides = file.size
+    opened(content, sketch=True)
+    return _hashed(path, _size, _modified), sides
 
 
-def opened(content: bytes) -> Image.Image:
+@lru_cache(maxsize=100_000)
+def _hashed(path: Path, _size: int, _modified: int) -> int:
+    return hash_of(path.read_bytes())
+
+
+def contents(name: str) -> str:
+    """8 hexadecimal digits that change when image files of the folder are added, removed, renamed or changed."""
+
+    def number(path: Path) -> int:
+        about = path.stat()
+        return _hashed(path, about.st_size, about.st_mtime_ns)
+
+    try:
+        files = [*readable(root_of(name), number, [])]
+    except DataError:  # whoever loads them says so
+        files = []
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:8]
+
+
+def opened(content: bytes, *, sketch: bool = False) -> Image.Image:
     """The picture in the bytes of a file: turned as its EXIF says, transparent parts white, 8 bits.  Raises whatever
-    Pillow does if there is none."""
+    Pillow does if there is none.  In a ``sketch`` it may be smaller, which is sooner made."""
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(content)) as file:
+        if sketch:
+            file.draft("", (1, 1))  # of a JPEG all bytes are read, and an eighth of the pixels are computed
         file.load()
         picture = _eight_bit(ImageOps.exif_transpose(file), file.format)
     if picture.has_transparency_data:
@@ -185,8 +229,9 @@ def _given(pictures: Sequence[File]) -> bool:
     return {picture.name.partition("/")[0] for picture in pictures} == {"train", "test"}
 
 
-def split_files(pictures: Sequence[_File], notes: list[str]) -> dict[str, list[_File]]:
-    """The files of each split; a split that would be empty gets one, which is noted."""
+def split_files(name: str, root: Path, pictures: Sequence[_File], notes: list[str]) -> dict[str, list[_File]]:
+    """The files of each split; one with fewer than LEAST gets some of the other, which is noted.  DataError where there
+    are too few: the folders train and test are left as they are."""
     given = _given(pictures)
 
     def is_test(picture: File) -> bool:
@@ -196,13 +241,28 @@ def split_files(pictures: Sequence[_File], notes: list[str]) -> dict[str, list[_
         "train": [picture for picture in pictures if not is_test(picture)],
         "test": [picture for picture in pictures if is_test(picture)],
     }
-    for empty, full in (("train", "test"), ("test", "train")):
-        if not splits[empty]:
-            moved = min(splits[full], key=lambda picture: (picture.hash, picture.name))
-            splits[full].remove(moved)
-            splits[empty].append(moved)
-            notes.append(f"{moved.name} was moved to the {empty} split, which was empty; more images would avoid that")
+    _check_enough(name, root, len(splits["test"]) if given else len(pictures), given, notes)
+    for short, long in () if given else (("train", "test"), ("test", "train")):
+        while (count := len(splits[short])) < LEAST:
+            moved = min(splits[long], key=lambda picture: (picture.hash, picture.name))
+            splits[long].remove(moved)
+            splits[short].append(moved)
+            notes.append(
+                f"{moved.name} was moved to the {short} split, which had {count}; more images would avoid that"
+            )
     return splits
+
+
+def _check_enough(name: str, root: Path, count: int, given: bool, notes: Sequence[str]) -> None:
+    least = LEAST if given else 2 * LEAST
+    if count >= least:
+        return
+    wanted, place = ("test images", root / "test") if given else ("readable images", root)
+    listed = "".join(f"; {note}" for note in notes[:5])
+    raise DataError(
+        f"dataset {name!r} needs at least {least} {wanted} in {place}, there {'is' if count == 1 else 'are'} {count}: "
+        f"add images; read are {' '.join(SUFFIXES)}{listed}"
+    )
 
 
 def root_of(name: str) -> Path:
@@ -210,7 +270,13 @@ def root_of(name: str) -> Path:
     text = name.removeprefix(PREFIX)
     if not text.strip():
         raise DataError(f"dataset {name!r} names no folder; write folder:PATH, for example folder:~/pictures")
-    root = Path(text).expanduser()
+    try:
+        root = Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise DataError(
+            f"dataset {name!r}: the home folder of {user} is not known here; write folder:PATH with the path in full"
+        ) from None
     if not root.is_dir():
         reason = "is a file" if root.exists() else "does not exist"
         raise DataError(f"dataset {name!r}: {root.absolute()} {reason}; write folder:PATH with a folder of images")

@@ -137,13 +137,14 @@ def load(name: str, train: int | None, test: int | None) -> Dataset:
     )
 
 
-def check(name: str, train: int | None, test: int | None) -> None:
-    """DataError unless the files are here, are the published ones or can at least be read, and hold so many images."""
+def check(name: str, train: int | None, test: int | None) -> tuple[str, ...]:
+    """DataError unless the files are here, are the published ones or can at least be read, and hold so many images;
+    else the notes of the data set."""
     folder, about = _present(name), PUBLICATIONS[name]
     if all(sha256(folder / file) == published.sha256 for file, published in about.files.items()):
         check_available(name, about.train, about.test, train, test)
-    else:
-        load(name, train, test)
+        return ()
+    return load(name, train, test).notes
 
 
 def sha256(path: Path) -> str:

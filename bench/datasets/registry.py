@@ -42,8 +42,11 @@ def image_shape(name: str, size: int | None = None, channels: int = 1) -> Shape:
     return folder.shape(name, size, channels)
 
 
-def check(name: str, *, train: int | None = None, test: int | None = None) -> None:
-    """DataError, with the way out, if the data set, or so many images of it, could not be loaded here."""
+def check(name: str, *, train: int | None = None, test: int | None = None) -> tuple[str, ...]:
+    """DataError, with the way out, if the data set, or so many images of it, could not be loaded here.
+
+    Else the notes that it would have: of a folder, all files are decoded for that, but only once in a process.
+    """
     _check_name(name)
     check_counts(train=train, test=test)
     if name == "glyphs":
@@ -51,9 +54,10 @@ def check(name: str, *, train: int | None = None, test: int | None = None) -> No
     elif name == "photos":
         photos.check(train, test)
     elif name in published.PUBLICATIONS:
-        published.check(name, train, test)
+        return published.check(name, train, test)
     else:
-        folder.check(name, train, test)
+        return folder.check(name, train, test)
+    return ()
 
 
 def load_patches(
@@ -77,14 +81,16 @@ def load_whole(name: str, *, channels: int = 1) -> Whole:
     return photos.whole(channels) if name == "photos" else whole_folder.whole(name, channels)
 
 
-def check_whole(name: str, *, train: int | None = None, test: int | None = None) -> None:
-    """DataError unless ``load_patches`` and ``load_whole`` will do; folders are not read in full for that."""
+def check_whole(
+    name: str, *, train: int | None = None, test: int | None = None, size: int | None = None
+) -> tuple[str, ...]:
+    """DataError unless ``load_patches`` and ``load_whole`` will do; else the notes, as :func:`check` gives them."""
     _check_whole_name(name)
     check_counts(train=train, test=test)
     if name == "photos":
         photos.check(train, test)
-    else:
-        whole_folder.check(name, train, test)
+        return ()
+    return whole_folder.check(name, train, test, size)
 
 
 def _check_whole_name(name: str) -> None:

@@ -7,20 +7,17 @@ folder of photographs would not fit into memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from bench.datasets import folder
-from bench.datasets.base import MIN_SIZE, Bytes, DataError, Dataset, Whole, check_available
+from bench.datasets.base import DEFAULT_SIZE, MIN_SIZE, Bytes, DataError, Dataset, Whole, check_available
 from bench.datasets.patches import ATTEMPTS, NUMBERS, cut
 from implementations import counter
 
 TRAIN, TEST, MOST = 10_000, 2_000, 100_000
 """Patches that are cut if nothing is said, and at most."""
-LEAST_TEST = 2
-"""Whole images without which there is no interval."""
 
 
 def patches(name: str, train: int | None, test: int | None, size: int, channels: int) -> Dataset:
@@ -36,56 +33,33 @@ def patches(name: str, train: int | None, test: int | None, size: int, channels:
 def whole(name: str, channels: int) -> Whole:
     """The test files.  DataError where there are fewer than two."""
     root, splits, _ = _files(name)
-    names = splits["test"]
-    _check_test(name, names)
-
-    def read(index: int) -> Bytes:
-        pixels = _read(root / names[index], channels)
-        if min(pixels.shape[:2]) < MIN_SIZE:
-            raise DataError(
-                f"{names[index]} has {pixels.shape[1]}x{pixels.shape[0]} pixels; to be scored whole it needs "
-                f"{MIN_SIZE}x{MIN_SIZE}: remove it from the folder"
-            )
-        return pixels
-
-    return Whole(name, tuple(names), read)
+    names = tuple(picture.name for picture in splits["test"])
+    return Whole(name, names, lambda index: _read(root / names[index], channels))
 
 
-def check(name: str, train: int | None, test: int | None) -> None:
-    """DataError unless there are two test files and one to train on; that they hold images is seen later."""
+def check(name: str, train: int | None, test: int | None, size: int | None = None) -> tuple[str, ...]:
+    """DataError unless there are two test files, and in both splits one that patches of ``size`` can be cut from; else
+    what a person should know."""
     check_available(name, MOST, MOST, train, test)
-    _check_test(name, _files(name)[1]["test"])
+    root, splits, notes = _files(name)
+    for split, pictures in splits.items():
+        _large(root, pictures, split, size or DEFAULT_SIZE, notes)
+    return tuple(notes)
 
 
-def _check_test(name: str, names: Sequence[str]) -> None:
-    if len(names) < LEAST_TEST:
-        raise DataError(
-            f"dataset {name!r}: evaluate = 'whole' needs at least {LEAST_TEST} test images, there are {len(names)}; "
-            "add images, or put them into the folders train and test"
-        )
-
-
-def _files(name: str) -> tuple[Path, dict[str, list[str]], list[str]]:
-    """(folder, names by split, notes); files that no decoder opens are left out and noted."""
-    from PIL import Image
-
+def _files(name: str) -> tuple[Path, dict[str, list[folder.Scanned]], list[str]]:
+    """(folder, files by split, notes); those that can not be decoded or scored are left out and noted."""
     root = folder.root_of(name)
     notes: list[str] = []
-
-    def number(path: Path) -> int:
-        with Image.open(path):
-            return _hash(path, path.stat().st_mtime_ns)
-
-    found = [folder.File(relative, hash) for relative, hash in folder.readable(root, number, notes)]
-    if len(found) < 2:
-        raise DataError(f"dataset {name!r} needs at least two readable images in {root}, there are {len(found)}")
-    splits = folder.split_files(found, notes)
-    return root, {split: [picture.name for picture in pictures] for split, pictures in splits.items()}, notes
-
-
-@lru_cache(maxsize=100_000)
-def _hash(path: Path, _modified: int) -> int:
-    return folder.hash_of(path.read_bytes())
+    found = []
+    for picture in folder.scan(root, notes):
+        if min(picture.sides) < MIN_SIZE:
+            width, height = picture.sides
+            least = f"{MIN_SIZE}x{MIN_SIZE}"
+            notes.append(f"{picture.name} is left out: it has {width}x{height} pixels, scoring needs {least}")
+        else:
+            found.append(picture)
+    return root, folder.split_files(name, root, found, notes), notes
 
 
 def _read(path: Path, channels: int) -> Bytes:
@@ -99,23 +73,27 @@ def _read(path: Path, channels: int) -> Bytes:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def _draw(
-    root: Path, names: Sequence[str], split: str, count: int, size: int, channels: int, notes: list[str]
-) -> Bytes:
-    from PIL import Image
-
-    drawn = counter.uniform((count, ATTEMPTS, NUMBERS), "folder patches", split, channels)
-    large = []
-    for name in names:
-        with Image.open(root / name) as picture:
-            sides = picture.size
-        if min(sides) >= size:
-            large.append(name)
-        else:
-            notes.append(f"{name} is smaller than {size}x{size} pixels: no patches are cut from it")
+def _large(
+    root: Path, pictures: Sequence[folder.Scanned], split: str, size: int, notes: list[str]
+) -> list[folder.Scanned]:
+    """Those that patches of ``size`` can be cut from; the others are noted.  DataError where there are none."""
+    large = [picture for picture in pictures if min(picture.sides) >= size]
+    notes += [
+        f"{picture.name} is smaller than {size}x{size} pixels: no patches are cut from it"
+        for picture in pictures
+        if min(picture.sides) < size
+    ]
     if not large:
         raise DataError(f"{root.name}: no {split} image has {size}x{size} pixels; choose a smaller size")
+    return large
+
+
+def _draw(
+    root: Path, pictures: Sequence[folder.Scanned], split: str, count: int, size: int, channels: int, notes: list[str]
+) -> Bytes:
+    drawn = counter.uniform((count, ATTEMPTS, NUMBERS), "folder patches", split, channels)
+    large = _large(root, pictures, split, size, notes)
     images = np.empty((count, size, size, channels), np.uint8)
-    for index, name in enumerate(large[:count]):
-        images[index :: len(large)] = cut([_read(root / name, channels)], drawn[index :: len(large)], size)
+    for index, picture in enumerate(large[:count]):
+        images[index :: len(large)] = cut([_read(root / picture.name, channels)], drawn[index :: len(large)], size)
     return images
