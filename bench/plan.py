@@ -29,6 +29,8 @@ from implementations.training import canonical_optimizer, make_optimizer
 NATIVE_UNTIMED = (
     "cells with native defaults are not timed: no certificate says what they compute (defaults = 'matched' is timed)"
 )
+MOST_NOTES = 20
+"""Of one data set: a folder with thousands of bad files would hide all else."""
 CERTIFICATE_BATCH = 16
 """Batch size of certificates: small, since float64 steps are slow, and no power of it hides a forgotten division."""
 
@@ -150,7 +152,9 @@ def _check_data(sweep: Sweep) -> list[str]:
                 found = datasets.check_whole(name, **counts, size=_largest(grid["size"]))
             else:
                 found = datasets.check(name, **counts)
-            notes += [f"{name}: {note}" for note in found]
+            notes += [f"{name}: {note}" for note in found[:MOST_NOTES]]
+            if len(found) > MOST_NOTES:
+                notes.append(f"{name}: and {len(found) - MOST_NOTES} more notes like these")
     return list(dict.fromkeys(notes))
 
 

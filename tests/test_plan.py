@@ -110,6 +110,15 @@ def test_a_device_that_a_backend_does_not_know_is_unsupported(tmp_path: Path, mo
     }
 
 
+def test_many_bad_files_are_not_all_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = tuple(f"{number:03}.png could not be read: it is no image" for number in range(25))
+    monkeypatch.setattr("bench.plan.datasets.check", lambda *_, **__: said)
+    name = f"folder:{tmp_path}"
+    notes = plan(tmp_path, TWO, f"dataset={name}", "train=10", "test=10").notes
+    assert [note.split(" could")[0] for note in notes[:2]] == [f"{name}: 000.png", f"{name}: 001.png"]
+    assert notes[20:] == (f"{name}: and 5 more notes like these",)
+
+
 def test_timing_projects_the_grid(tmp_path: Path) -> None:
     text = (
         TWO + 'axes.latent = [8, 16]\naxes.loss = ["bce", "mse"]\naxes.seed = [0, 1]\naxes.corruption = "masking(0.5)"'
