@@ -215,7 +215,9 @@ def track_findings(found: Sequence[Gain]) -> list[Finding]:
 
 def breakeven_findings(starts: Sequence[Start], epoch: Epoch | None) -> list[Finding]:
     """When the tuned track, which starts dearly, has paid off."""
-    meetings = [(start.load.label, meeting) for start in starts for meeting in start.of_tracks]
+    # One fresh process of each says nothing.
+    several = [(start.load.label, [one for one in start.of_tracks if one.found.rounds > 1]) for start in starts]
+    meetings = [(label, meeting) for label, those in several for meeting in those]
     if not meetings:
         return []
     kinds = [meeting.found.kind for _, meeting in meetings]
@@ -235,9 +237,9 @@ def breakeven_findings(starts: Sequence[Start], epoch: Epoch | None) -> list[Fin
     if len(meetings) > MOST_COMPARISONS:
         return [Finding("Break-even", f"{headline} of {len(meetings)} comparisons")]  # each stands with its chart
     parts = []
-    for one in starts:
-        met = [f"{meeting.a.backend} {_meets(meeting, epoch)}" for meeting in one.of_tracks]
-        parts += [f"{one.load.label}: {', '.join(met)}"] if met else []
+    for label, those in several:
+        met = [f"{meeting.a.backend} {_meets(meeting, epoch)}" for meeting in those]
+        parts += [f"{label}: {', '.join(met)}"] if met else []
     return [Finding("Break-even", f"{headline} of {len(meetings)} comparisons", "; ".join(parts))]
 
 
@@ -248,8 +250,9 @@ def lead_sentence(start: Start, epoch: Epoch | None) -> str:
     before = first[0]
     for one, images in rest:
         epochs = f" ({text.significant(images / epoch.size, 2)} epochs of {epoch.dataset})" if epoch else ""
-        unsure = breakeven(one.costs, before.costs).kind == "undecided"
-        doubt = ", if at all: their rates are not told apart" if unsure else ""
+        against = breakeven(one.costs, before.costs)
+        why = "their rates are not told apart" if against.rounds > 1 else "by one fresh process of each"
+        doubt = f", if at all: {why}" if against.kind == "undecided" else ""
         parts.append(f"{one.name} from {text.significant(images)} images on{epochs}{doubt}")
         before = one
     return "; ".join(parts) + "."
@@ -373,7 +376,9 @@ def agreement_findings(found: Quality) -> list[Finding]:
     else:
         verdict = "It is open whether backends agree in PSNR"
     scale = f"; for scale, {source}" if math.isfinite(noise) else ""
-    which = "the pair that differs most" if pairs == every else "of the pairs with most trials that which differs most"
+    which = (
+        "the pair that differs most" if pairs == every else "the one that differs most of the pairs with most trials"
+    )
     detail = (
         f"between {worst.a} and {worst.b} over {text.count(worst.count, 'equal trial')}, {which}; "
         f"single trials differ {text.at_most(single)}{scale}"

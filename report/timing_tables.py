@@ -212,7 +212,7 @@ def _outcome(meeting: Meeting) -> str:
         "overtaken": "is overtaken",
         "always": "ahead from the start",
         "never": "never ahead",
-        "undecided": "rates not told apart",
+        "undecided": "rates not told apart" if meeting.found.rounds > 1 else "unknown: one fresh process each",
     }[meeting.found.kind]
 
 

@@ -95,6 +95,21 @@ def test_a_workload_that_no_process_was_given_first_has_none(folder: Path, tmp_p
     assert {one.contestant.record["cell"]["architecture"] for one in found.race.attempts} == {"dense"}
 
 
+def test_one_fresh_process_of_each_decides_nothing(folder: Path, tmp_path: Path) -> None:
+    def later(record: Entry, entry: Entry) -> None:
+        entry["fresh"] = entry["round"] == 0
+
+    run = changed(folder, tmp_path / "run", later)
+    found = analyse(run)
+    assert not [one for one in sentences.findings(found) if one.topic == "Break-even"]
+    tables = [table for _, table, _ in make_page(run, found).starts]
+    outcomes = {row[table.columns.index("outcome")].text for table in tables for row in table.rows}
+    assert outcomes == {"unknown: one fresh process each"}
+    said = " ".join(sentences.lead_sentence(one, found.epoch) for one in found.starts)
+    assert "if at all: by one fresh process of each" in said
+    assert "not told apart" not in said
+
+
 def test_each_pair_meets_once(folder: Path) -> None:
     """Also where an idiomatic track is the fastest, so that it would be held against its tuned one a second time."""
     (load,) = (load for load in analyse(load_run(folder)).loads if load.axes["architecture"] == "dense")
