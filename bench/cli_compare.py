@@ -325,14 +325,18 @@ def _targets(json_file: Path | None, markdown: Path | None, exports: Sequence[st
 
 
 def check_place(option: str, path: Path, *, makes_folders: bool = False) -> None:
-    """OptionError where no file can be written.  ``makes_folders``: those that it is to stand in may be missing."""
+    """OptionError where no file can be written, or where one would take the place of what a run has measured.
+    ``makes_folders``: those that it is to stand in may be missing."""
     from bench.cli_facts import OptionError
+    from results.journal import RECORDS, RUN_FILE
     from results.writing import is_special
 
     if str(path) == STDOUT:
         return
     if path.is_dir():
         raise OptionError(f"{option} {path}: that is a folder; name a file in it")
+    if path.name in (RECORDS, RUN_FILE) and path.exists():
+        raise OptionError(f"{option} {path}: this holds what a run has measured; name another file")
     folder = path.parent
     if makes_folders:
         folder = next(part for part in path.parents if part.exists())

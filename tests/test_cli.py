@@ -141,6 +141,22 @@ def test_a_file_in_the_way_of_the_run_folder(daebench: Any, tmp_path: Path) -> N
     assert "is a file, not a folder" in answer.err
 
 
+@pytest.mark.parametrize("name", ["records.jsonl", "run.json"])
+@pytest.mark.parametrize("command", [["report"], ["export"], ["history", "show", "--html"]])
+def test_nothing_is_written_over_what_a_run_has_measured(
+    daebench: Any, tmp_path: Path, command: list[str], name: str
+) -> None:
+    kept = tmp_path / name
+    kept.write_text("measured")
+    place = [str(kept)] if command[-1] == "--html" else [str(tmp_path), "-o", str(kept)]
+    form = ["--format", "bencher"] if command == ["export"] else []
+    answer = daebench(*command, *place, *form)
+    assert answer.code == 2
+    (line,) = answer.err.splitlines()
+    assert f"{kept}: this holds what a run has measured; name another file" in line
+    assert kept.read_text() == "measured"
+
+
 def test_a_report_that_can_not_be_written_is_the_users_to_mend(daebench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise PermissionError(13, "Permission denied", "/somewhere/report.html")
