@@ -264,8 +264,9 @@ def _speed(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
     if others:
         after = min(others, key=lambda other: next(s.rank or 0 for s in load.ranked if s.contestant is other))
         ratio = ratio_of(one, after)
-        said += f"; {text.ratio(ratio)} times the rate of {after.name}, the next"
-        said += " (not told apart)" if ratio.includes(1.0) else ""
+        said += f"; {text.ratio(ratio)} times the rate of {after.name}"
+        # Of those that are not told apart it need not be the first: it denoises fastest.
+        said += " (not told apart)" if ratio.includes(1.0) else ", the next"
     latent = chosen.standing.configuration[1]
     if load.axes["latent"] != latent:
         said += f"; timed with a code of {load.axes['latent']}"

@@ -185,6 +185,8 @@ def test_of_leaders_that_share_a_rank_the_one_that_infers_faster(run: Runs) -> N
     assert advice is not None
     assert advice.headline.endswith("torch, idiomatic track")
     assert "(not told apart)" in facts(advice)["Speed"]
+    assert "(not told apart)" in facts(advice)["Speed"]
+    assert "the next" not in facts(advice)["Speed"], "what it is taken before may well train faster"
 
 
 def test_speed_of_another_code_size_is_said_to_be_that(run: Runs) -> None:
