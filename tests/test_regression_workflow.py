@@ -175,7 +175,12 @@ def test_a_slower_head_fails_and_its_verdict_says_where(toy: Toy) -> None:
     regressed = [row for row in verdict["rows"] if row["outcome"] == "regressed"]
     assert {row["metric"] for row in regressed} == {"train"}
     change = regressed[0]["change"]
-    assert change["low"] > 0.5  # twice the time is a change of 1.0
+    # Twice the time is a change of 1.  The row is decided at the first look that excludes the margin, at the fourth or
+    # fifth round, with a sliver of alpha and few degrees of freedom: its bounds say "beyond the margin" and no more
+    # (pairs that scatter by 3.5 % leave +24 to +169 %), while its estimate is as good as those pairs are.
+    assert change["low"] > regressed[0]["margin"]
+    assert change["low"] < 1.0 < change["high"]
+    assert change["value"] == pytest.approx(1.0, abs=0.25)
     assert "regressed" in (toy.out / "verdict.md").read_text().lower()
     assert toy.git("status", "--porcelain") == ""
     assert toy.git("worktree", "list").count("\n") == 0, "the base's worktree is gone"
