@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from report import text
+from report import inputs, text
 from report.naming import backend_key, natural_key
 from report.tables import Cell, Table, printable
 from results.loading import Run, is_native
@@ -32,8 +32,8 @@ def _counts(numbers: list[int], noun: str) -> str:
     return f"{'/'.join(map(str, numbers))} {noun}{'s' if numbers != [1] else ''}"
 
 
-def summary(run: Run) -> str:
-    """One sentence: the backends, networks, noise and data of the run."""
+def summary(run: Run, given: inputs.Inputs) -> str:
+    """One sentence: the backends, networks, noise and data of the run, and that all were given the same."""
     backends = sorted(axis_values(run, "backend"), key=backend_key)
     tracks = [name for name in axis_values(run, "track")]
     networks = axis_values(run, "architecture")
@@ -50,7 +50,9 @@ def summary(run: Run) -> str:
     if natives := [record for record in run.current if is_native(record)]:
         own = "same batches, same noise, each framework's own initial weights and constants"
         same = own if len(natives) == len(trials) else f"{same}; and natively: {own}"
-    return printable(" ".join(parts)) + f": {same}."
+    if given.unlike:
+        same = "not all of them given the same, see the findings"
+    return printable(" ".join(parts)) + f": {same}.{inputs.confirmed(given)}"
 
 
 def fact_sheet(run: Run) -> list[tuple[str, str]]:

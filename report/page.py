@@ -118,7 +118,7 @@ def make_page(run: Run, analysis: Analysis | None = None) -> Page:
         title=f"daebench: {name}",
         name=name,
         description=tables.printable(about.get("description") or ""),
-        summary=facts.summary(run),
+        summary=facts.summary(run, analysis.given),
         findings=[finding for finding in findings(analysis) if finding.topic != ADVICE],
         advice=analysis.advice,
         facts=facts.fact_sheet(run),

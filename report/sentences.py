@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import codes, native, reproduction, robustness, text, yardsticks
+from report import codes, inputs, native, reproduction, robustness, text, yardsticks
 from report.advice import Advice, advise
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
@@ -59,6 +59,7 @@ class Analysis:
     judged: tuple[codes.Judged, ...] = ()
     native: tuple[native.Effect, ...] = ()
     gains: tuple[Gain, ...] = ()
+    given: inputs.Inputs = inputs.NONE
 
 
 def analyse(run: Run) -> Analysis:
@@ -86,12 +87,14 @@ def analyse(run: Run) -> Analysis:
         tuple(codes.judged(run, wrong)),
         tuple(native.effects(whole, wrong)),
         tuple(gains(loads)),
+        inputs.inputs(whole),
     )
 
 
 def findings(analysis: Analysis) -> list[Finding]:
     """The sentences, the most important first.  Never empty."""
     found = [
+        *_if_said("Inputs", inputs.said(analysis.given)),  # before what rests on it
         *advice_findings(analysis.advice),
         *reproduction_findings(analysis.reproduced),
         *speed_findings(analysis.loads),

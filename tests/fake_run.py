@@ -424,7 +424,9 @@ def _scored(axes: dict[str, Any], folder: Path) -> Record:
     pictures = {} if seed else _strips(folder, corruption, best, f"{backend}{architecture}{latent}{loss}")
     rest: dict[str, Any] = {"pictures": pictures} if pictures else {}
     rest["scores"] = _image_scores(folder, curve[-1]["psnr"], corruption, str(sorted(axes.items(), key=str)))
-    return record("trial", axes, metrics=metrics, curve=curve, hashes=_noise_hashes(corruption, seed), **rest)
+    network = hashlib.sha256(f"{architecture}{latent}{seed}".encode()).hexdigest()
+    hashes = {**_noise_hashes(corruption, seed), "weights": network[:16], "order": network[16:32]}
+    return record("trial", axes, metrics=metrics, curve=curve, hashes=hashes, **rest)
 
 
 def _summary(name: str, value: float, noisy: float, half: float, spread: float) -> dict[str, float]:
