@@ -131,7 +131,7 @@ def verify(
     optimizer: Annotated[list[str] | None, typer.Option(help="Default: adam; `all` for all.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="Default: float64 and float32.")] = None,
     track: Annotated[list[str] | None, typer.Option(help="Default: idiomatic and tuned.")] = None,
-    device: Device = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.", metavar="DEVICE")] = "cpu",
     backend_file: BackendFiles = None,
     jobs: Jobs = None,
     no_cache: NoCache = False,
@@ -149,7 +149,7 @@ def verify(
         optimizer=optimizer,
         precision=precision,
         track=track,
-        device=device or "cpu",
+        device=device,
     )
     records = verify(cells, jobs=workers, use_cache=not no_cache)
     _print_json(records) if as_json else cli_show.certificates(records)

@@ -46,7 +46,10 @@ def reproduce(
     rounds: Annotated[
         int, typer.Option(help="Measure the rate of training besides, in so many fresh processes.", metavar="N")
     ] = 0,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default results/reproduce-NAME.", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder; default results/reproduce-NAME, of several results/reproduce.", metavar="DIR"),
+    ] = None,
     jobs: Annotated[str | None, typer.Option(help="Trainings side by side. Default: cores.", metavar="N")] = None,
     timeout: Annotated[str | None, typer.Option(help="Give up on a single training after this time.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start the run folder anew instead of finishing it.")] = False,

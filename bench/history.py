@@ -18,7 +18,7 @@ DEFAULT_FILE = Path("history.jsonl")
 UNNAMED: Mapping[str, Any] = {
     "device": "cpu", "precision": "float32", "threads": 1, "defaults": "matched", "height": 28, "width": 28,
     "channels": 1, "optimizer": "adam", "learning_rate": 0.001, "clip": True, "refresh": False, "repeats": 1,
-    "validation": "noisy",
+    "validation": "noisy", "evaluate": "patches", "cross_noise": "", "codes": False, "keep_weights": False,
 }  # fmt: skip
 """Axes that a label leaves out at these values.  Labels join entries: a new axis belongs here with the value that old
 entries had, or their series end."""

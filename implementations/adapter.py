@@ -217,8 +217,8 @@ class Adapter(ABC):
 
     @abstractmethod
     def encode(self, images: Array) -> Array:
-        """**Timed.** The codes, flattened channels-last: (n, latent_size).  SpecificationError for a network without a
-        bottleneck (``architecture.check_code()``)."""
+        """The codes, flattened channels-last: (n, latent_size).  SpecificationError for a network without a bottleneck
+        (``architecture.check_code()``).  Not timed."""
 
     @abstractmethod
     def gradients(self, noisy: Array, clean: Array) -> Gradients:

@@ -46,7 +46,7 @@ def test_corruption(benchmark: Any, images: Any, text: str) -> None:
 
 @pytest.mark.benchmark(group="harness: metrics")
 def test_metrics(benchmark: Any, images: Any) -> None:
-    """PSNR and both SSIMs of every image, which a trial needs once an epoch."""
+    """PSNR and both SSIMs of every image, which a trial needs once."""
     noisy = np.clip(images + 0.1, 0.0, 1.0)
     benchmark.extra_info.update(scalars({"samples": IMAGES}))
     scores = benchmark(quality.score, noisy, images)

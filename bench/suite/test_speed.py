@@ -1,7 +1,7 @@
 """A training epoch, a pass of inference and one image, for every backend, track and architecture that is asked for.
 
-    pytest bench/suite --benchmark-only --benchmark-group-by=param:phase,param:contestant
-    pytest bench/suite --benchmark-only --daebench-architecture=dense,conv --daebench-backend=torch
+    pytest bench/suite/test_speed.py::test_speed --benchmark-only --benchmark-group-by=param:phase,param:contestant
+    pytest bench/suite/test_speed.py --benchmark-only --daebench-architecture=dense,conv --daebench-backend=torch
 
 Times are those of one epoch over (one pass through) ``extra_info["samples"]`` images, measured inside the worker; see
 ``conftest.py`` for how, and why.
