@@ -13,15 +13,19 @@ Nothing is recommended that does not measurably gain over the noisy input.
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from report import text
-from report.naming import backend_key
+from report.naming import backend_key, describe, varying
 from report.quality import Condition, Configuration, Quality, Standing, condition_axes, difference
 from report.speed import RATE, Contestant, Workload, ratio_of
+from report.tradeoff import SHARED
 from results.loading import Run
 from results.schema import Record
 from results.scores import read_scores
@@ -38,8 +42,8 @@ PROMINENT = "advise"
 INFERENCE = "inference_samples_per_second"
 ID_CHARACTERS = 16
 """Of a record's id: its cell, whatever the versions were."""
-RESULTS = ("results", "published")
-"""Names of folders that `daebench export` and `denoise` look into by themselves."""
+RESULTS = (Path("results"), Path("results", "published"))
+"""Folders whose runs `daebench export` and `denoise` find by themselves."""
 LISTED = 4
 _FORM = {"keras": "keras", "torch": "torch"}
 
@@ -75,8 +79,11 @@ class Advice:
         return "; ".join(f"{name.lower()}: {said}" for name, said in self.facts)
 
 
-def advise(run: Run, found: Quality, loads: Sequence[Workload]) -> Advice | None:
-    """The recommendation of ``run``.  None where there is nothing to recommend from, unless it was made for that."""
+def advise(
+    run: Run, found: Quality, loads: Sequence[Workload], distrusted: frozenset[str] = frozenset()
+) -> Advice | None:
+    """The recommendation of ``run``.  None where there is nothing to recommend from, unless it was made for that.
+    Trials in ``distrusted`` (ids), which ``found`` is without, count for nothing."""
     prominent = run.about.get("name") == PROMINENT
     left_out = _left_out(run, found)
     standings, shared = found.standings()
@@ -93,13 +100,17 @@ def advise(run: Run, found: Quality, loads: Sequence[Workload]) -> Advice | None
             said += f"no network gains measurably over the noisy input; nearest comes {best.label}, "
             said += f"{text.decibels(best.gain)} (more images or epochs may help)"
         return Advice(said, left_out, prominent=prominent)
-    trials = _trials(run, found)
-    images = {one.configuration: _by_image(run, trials, one.configuration, shared) for one in gaining}
-    candidates = [_candidate(gaining[0], one, images, found, loads) for one in gaining]
+    trials = _trials(run, found, distrusted)
+    paired = _of_the_same_images(trials, shared)
+    images = {
+        one.configuration: _by_image(run, trials, one.configuration, shared) if paired else None for one in gaining
+    }
+    timings = {one.configuration: _load(one, found, loads, trials) for one in gaining}
+    candidates = [_candidate(gaining[0], one, images, timings[one.configuration]) for one in gaining]
     chosen = choose(candidates)
     facts = [
         ("Quality", _quality(chosen, candidates, found, shared, len(standings))),
-        ("Speed", _speed(chosen, candidates)),
+        ("Speed", _speed(chosen, candidates, loads)),
     ]
     one = chosen.fastest
     who = f" with {one.backend}, {one.track} track" if one else ""
@@ -118,9 +129,16 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
         return good[0]
     first = max(timed, key=lambda one: _rate(one.fastest))
     for one in timed:  # the best in quality first
-        if one is first or (one.fastest and first.fastest and ratio_of(first.fastest, one.fastest).includes(1.0)):
+        if one is first or (one.fastest and first.fastest and _ratio(first.fastest, one.fastest).includes(1.0)):
             return one
     return first
+
+
+def _ratio(a: Contestant, b: Contestant) -> Interval:
+    """How many times as fast as ``b`` ``a`` is; that is not known of two machines."""
+    if a.record["environment"] != b.record["environment"]:
+        return Interval(math.nan, math.nan, math.nan)
+    return ratio_of(a, b)
 
 
 def _rate(one: Contestant | None) -> float:
@@ -131,14 +149,12 @@ def _candidate(
     best: Standing,
     one: Standing,
     images: Mapping[Configuration, NDArray[np.float64] | None],
-    found: Quality,
-    loads: Sequence[Workload],
+    load: Workload | None,
 ) -> Candidate:
     if one is best:
         gap = Interval(0.0, 0.0, 0.0)
     else:
         gap = _gap(best, one, images[best.configuration], images[one.configuration])
-    load = _load(one, found, loads)
     return Candidate(one, gap, load, _first(load) if load else None)
 
 
@@ -158,15 +174,25 @@ def _gap(
 _Trials = dict[tuple[Condition, Configuration], list[Record]]
 
 
-def _trials(run: Run, found: Quality) -> _Trials:
+def _trials(run: Run, found: Quality, distrusted: frozenset[str]) -> _Trials:
     """Scored trials as ``found`` groups them."""
     groups: _Trials = defaultdict(list)
     for record in run.of("trial", "ok"):
+        if record["id"] in distrusted:
+            continue
         cell = record["cell"]
         axes = [name for name in condition_axes(cell) if name not in found.configuration_axes]
         condition = tuple(cell.get(name) for name in axes)
         groups[condition, tuple(cell[name] for name in found.configuration_axes)].append(record)
     return groups
+
+
+def _of_the_same_images(trials: _Trials, shared: Sequence[Condition]) -> bool:
+    """Whether all trials under each condition saw the same ones: several runs need not have."""
+    found: dict[Condition, set[Any]] = defaultdict(set)
+    for (condition, _), group in trials.items():
+        found[condition] |= {record.get("hashes", {}).get("data") for record in group}
+    return all(len(found[condition]) == 1 for condition in shared)
 
 
 def _by_image(
@@ -190,22 +216,33 @@ def _by_image(
     return mean
 
 
-def _load(one: Standing, found: Quality, loads: Sequence[Workload]) -> Workload | None:
-    """The timed workload of the same network in the same precision; of several code sizes the nearest, on which speed
-    hardly depends."""
+def _load(one: Standing, found: Quality, loads: Sequence[Workload], trials: _Trials) -> Workload | None:
+    """The timed workload of the same network, trained the same way.  Of several that which has most in common with its
+    trials (device, threads, machine ...), and of several code sizes the nearest, on which speed hardly depends."""
     own = dict(zip(found.configuration_axes, one.configuration, strict=True))
     latent = own.pop("latent")
-    same = {name: value for name, value in own.items() if name in ("architecture", "loss", "precision")}
     fitting = [
-        load for load in loads if load.ranked and all(load.axes.get(name) == value for name, value in same.items())
+        load
+        for load in loads
+        if load.ranked and all(load.axes[name] == value for name, value in own.items() if name in load.axes)
     ]
-    return min(fitting, key=lambda load: abs((load.axes["latent"] or 0) - (latent or 0)), default=None)
+    records = [record for (_, configuration), group in trials.items() for record in group
+               if configuration == one.configuration]  # fmt: skip
+    met = {name: {record["cell"].get(name) for record in records} for name in SHARED}
+    machines = {record["environment"] for record in records}
+
+    def apart(load: Workload) -> tuple[int, int]:
+        others = sum(load.axes.get(name) not in values for name, values in met.items())
+        return others + (load.environment not in machines), abs((load.axes["latent"] or 0) - (latent or 0))
+
+    return min(fitting, key=apart, default=None)
 
 
 def _first(load: Workload) -> Contestant:
-    """Of the leaders, which may be several, the fastest in inference."""
+    """Of the leaders, which may be several, the fastest in inference, or where that was not timed in training."""
     leaders = [standing.contestant for standing in load.leaders]
-    return max(leaders, key=lambda one: (one.metric(INFERENCE).value, one.name))
+    able = [one for one in leaders if math.isfinite(one.metric(INFERENCE).value)]
+    return max(able, key=lambda one: (one.metric(INFERENCE).value, one.name), default=leaders[0])
 
 
 def _records(
@@ -230,7 +267,7 @@ def _order(cell: Mapping[str, Any]) -> tuple[Any, ...]:
 def _quality(
     chosen: Candidate, candidates: Sequence[Candidate], found: Quality, shared: Sequence[Condition], tried: int
 ) -> str:
-    over = found.conditions[shared[0]] if len(shared) == 1 else f"{len(shared)} corruptions"
+    over = found.over(shared)
     said = f"{text.decibels(chosen.standing.gain)} PSNR over the noisy input (mean over {over})"
     if len(shared) == 1:
         said = f"{text.decibels(chosen.standing.gain)} PSNR over the noisy input ({over})"
@@ -241,7 +278,7 @@ def _quality(
         said += f"; {best.standing.label} has {text.decibels(chosen.gap)} more, "
         surely = chosen.gap.known and chosen.gap.high < NOTICEABLE
         said += f"surely below {NOTICEABLE:g} dB" if surely else "which can not be told from nothing"
-        said += ", and trains more slowly" if best.fastest else ", and was not timed"
+        said += _slower(chosen.fastest, best.fastest)
         alike = [one for one in alike if one is not best]
     if alike:
         said += f"; as good: {_names(alike)}"
@@ -253,11 +290,21 @@ def _quality(
     return said
 
 
-def _speed(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
+def _slower(chosen: Contestant | None, best: Contestant | None) -> str:
+    """That the best in quality was not chosen for its speed.  Chosen was the fastest, or one not told apart from it."""
+    if chosen is None or best is None:
+        return ", and was not timed"
+    return ", and trains more slowly" + ("" if _ratio(chosen, best).low > 1 else " than the fastest")
+
+
+def _speed(chosen: Candidate, candidates: Sequence[Candidate], loads: Sequence[Workload]) -> str:
     one, load = chosen.fastest, chosen.load
     if one is None or load is None:
         return "not measured for this network: any certified framework gives this quality"
     said = f"trains {text.quantity(one.metric(RATE))} images/s"
+    differing = varying([other.axes for other in loads if other.ranked], SHARED)
+    if differing:
+        said += f" ({describe(load.axes, differing)})"
     if (inference := one.metric(INFERENCE)).value > 0:
         said += f" and denoises {text.quantity(inference)}"
     others = [standing.contestant for standing in load.ranked if standing.contestant is not one]
@@ -270,7 +317,15 @@ def _speed(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
     latent = chosen.standing.configuration[1]
     if load.axes["latent"] != latent:
         said += f"; timed with a code of {load.axes['latent']}"
-    rivals = [other for other in candidates if other.as_good and other is not chosen and other.fastest]
+    # Of two that were timed as one (by other epochs, or codes of another size) no ratio is known, nor of two machines.
+    rivals = [
+        other
+        for other in candidates
+        if other.as_good
+        and other.load not in (None, load)
+        and other.load
+        and other.load.environment == load.environment
+    ]
     if rivals:
         slower = max(rivals, key=lambda other: _rate(other.fastest))
         assert slower.fastest is not None
@@ -318,10 +373,9 @@ def _left_out(run: Run, found: Quality) -> tuple[tuple[str, str], ...]:
 def _commands(
     run: Run, records: Sequence[tuple[Condition, Record]], found: Quality, one: Contestant | None
 ) -> tuple[tuple[str, str], ...]:
-    folder = (run.folders or (run.folder,))[0]
-    where = "" if folder.parent.name in RESULTS else f" --run {folder}"
     lines = []
     for condition, record in records:
+        where = _place(run, record)
         identity = record["id"][:ID_CHARACTERS]
         backend = one.backend if one else record["cell"]["backend"]
         form = _FORM.get(backend.partition("[")[0], "onnx")
@@ -334,3 +388,11 @@ def _commands(
         )
         lines.append((f"take the network trained on {noise}", f"daebench export {identity} --to {form}{where}"))
     return tuple(lines)
+
+
+def _place(run: Run, record: Record) -> str:
+    """What says where ``record`` is; nothing where it is found without."""
+    folders = run.folders or (run.folder,)
+    folder = next((one for one in folders if (one / record["weights"]).is_file()), folders[0])
+    found = folder.absolute().parent in [home.absolute() for home in RESULTS]
+    return "" if found else f" --run {shlex.quote(str(folder))}"

@@ -305,7 +305,7 @@ def latent_chart(found: Quality) -> Chart | None:
         y=y, tooltip=["architecture:N", "latent:Q", "loss:N", alt.Tooltip("text:N", title="gain")]
     )
     best = standings[0]
-    summary = f"Mean over {len(shared)} corruptions; the best is {best.label} with {text.decibels(best.gain)}."
+    summary = f"Mean over {found.over(shared)}; the best is {best.label} with {text.decibels(best.gain)}."
     return Chart("latent", "Gain by size of the code", summary, spec_of(lines + whiskers + dots, 260))
 
 

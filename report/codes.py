@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from report import text
 from report.charts import GREY, Chart, architecture_colour, spec_of
-from report.groups import Metrics, alike, mean, over_seeds
+from report.groups import Metrics, alike, counted, mean, over_seeds
 from report.naming import CONFIGURATION, LOSS_NAMES, TRAINING, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes
 from report.tables import Cell, Table
@@ -205,7 +205,8 @@ def latent_charts(found: Sequence[Judged]) -> list[Chart]:
             figures = [at[condition].figures.get(PCA + name) for condition in sorted(shared)]
             beside[size] = [figure for figure in figures if figure is not None]
     yardstick = [_point("PCA", "PCA", size, [], figures) for size, figures in sorted(beside.items()) if figures]
-    over = text.count(len(shared), "corruption")
+    noises = {one.condition: str(one.cell["corruption"]) for one in found}
+    over = counted([(noises[condition], condition) for condition in sorted(shared)])
     return [
         _chart("codes-psnr", f"PSNR by size of the code, mean over {over}", "psnr", "PSNR, dB", rows),
         _chart("codes-probe", "Probe accuracy on noisy images, the same codes", "accuracy",

@@ -35,6 +35,21 @@ def over_seeds(by_seed: Mapping[int, Sequence[Metrics]], name: str) -> Interval:
     return Interval(means[0], low, high)
 
 
+def epoch_images(cell: Mapping[str, Any]) -> int | None:
+    """Images that a trial sees in an epoch, each copy of ``repeats`` counted; None where it takes all there are."""
+    train = cell["train"]
+    return None if train is None else int(train) * int(cell.get("repeats", 1))
+
+
+def counted(conditions: Sequence[tuple[str, str]]) -> str:
+    """What a mean is over, from the (corruption, label) of each condition: the label of a single one, "3 corruptions"
+    where they differ in nothing else, or "6 conditions"."""
+    if len(conditions) == 1:
+        return conditions[0][1]
+    alone = len({corruption for corruption, _ in conditions}) == len(conditions)
+    return f"{len(conditions)} {'corruptions' if alone else 'conditions'}"
+
+
 def mean(values: Iterable[float]) -> float:
     """Of at least one number."""
     every = list(values)

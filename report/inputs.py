@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from report import text
+from report.groups import alike
 from report.naming import ASKED, WHO, backend_key, configuration_label
 from results.loading import Run, is_native
 from results.schema import Record
@@ -24,40 +25,44 @@ INPUTS = {
     "order": "order of batches",
 }
 """Hashes of a trial's record, and what they are of."""
+IMAGES = ("dataset", "train", "test", "height", "width", "channels", "evaluate")
+"""Axes that decide on the clean images, whatever is trained on them ..."""
+NOISE = (*IMAGES, "corruption", "clip", "seed", "repeats")
+""" ... and on the noisy ones.  Networks are ranked by them too, so they are held against each other across networks;
+weights and order are one for trials that share all but who computes them."""
 
 
 @dataclass(frozen=True)
 class Unlike:
-    """Trials of one cell by several backends that were not given the same.  ``what``: values of :data:`INPUTS`;
-    ``parties``: the backends by what they were given, one may be among several."""
+    """Trials that should have been given the same and were not.  ``what``: of :data:`INPUTS`; ``where``: which trials;
+    ``parties``: who was given each."""
 
-    cell: str
-    what: tuple[str, ...]
-    parties: tuple[tuple[str, ...], ...]
+    what: str
+    where: str
+    parties: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """``trials`` that share their cell with another but for who computes it, ``sets`` of such, and those of them that
-    were not given the same bytes.  ``told``: whether all records have all hashes."""
+    """``trials`` that share their cell with another but for who computes it; what of all trials was ``unlike``.
+    ``told``: whether all their records have all hashes."""
 
     trials: int
-    sets: int
     unlike: tuple[Unlike, ...]
     told: bool = True
 
 
-NONE = Inputs(0, 0, ())
+NONE = Inputs(0, ())
 
 
 def inputs(run: Run) -> Inputs:
     """Of all trials that came to figures.  Native ones start from weights of their own."""
-    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
-    for record in run.of("trial", "ok"):
-        cell = record["cell"]
-        groups[tuple(str(cell[name]) for name in sorted(cell) if name not in (*WHO, *ASKED))].append(record)
-    several = [group for group in groups.values() if len(group) > 1]
-    unlike = tuple(found for group in several if (found := _unlike(group)) is not None)
+    trials = run.of("trial", "ok")
+    unlike = [*_differing(trials, "data", IMAGES), *_differing(trials, "noisy", NOISE)]
+    whole = _whole(trials)
+    for name in ("weights", "order"):
+        unlike += _differing(trials, name, whole)
+    several = [group for group in alike(trials, whole) if len(group) > 1]
     told = all(
         _hash(record, name) is not None
         for group in several
@@ -65,22 +70,43 @@ def inputs(run: Run) -> Inputs:
         for name in INPUTS
         if not (name == "weights" and is_native(record))
     )
-    return Inputs(sum(map(len, several)), len(several), unlike, told)
+    return Inputs(sum(map(len, several)), tuple(unlike), told)
 
 
-def _unlike(group: Sequence[Record]) -> Unlike | None:
-    what = tuple(name for name in INPUTS if len({_hash(record, name) for record in group} - {None}) > 1)
-    if not what:
-        return None
-    parties: dict[tuple[str | None, ...], set[str]] = defaultdict(set)
-    for record in group:
-        parties[tuple(_hash(record, name) for name in what)].add(record["cell"]["backend"])
-    cell = group[0]["cell"]
-    return Unlike(
-        f"{configuration_label(cell)}, {cell['dataset']}, {cell['corruption']}, seed {cell['seed']}",
-        tuple(INPUTS[name] for name in what),
-        tuple(tuple(sorted(names, key=backend_key)) for names in parties.values()),
-    )
+def _whole(trials: Sequence[Record]) -> tuple[str, ...]:
+    """All axes of trials but who computes them, and what was asked of the networks afterwards."""
+    axes = dict.fromkeys(name for record in trials for name in record["cell"])
+    return tuple(name for name in axes if name not in (*WHO, *ASKED))
+
+
+def _differing(trials: Sequence[Record], name: str, axes: Sequence[str]) -> list[Unlike]:
+    found = []
+    for group in alike(trials, axes):
+        by_hash: dict[str, list[Record]] = defaultdict(list)
+        for record in group:
+            if (given := _hash(record, name)) is not None:
+                by_hash[given].append(record)
+        if len(by_hash) > 1:
+            found.append(Unlike(INPUTS[name], _where(group[0]["cell"], axes), _parties(list(by_hash.values()))))
+    return found
+
+
+def _where(cell: dict[str, Any], axes: Sequence[str]) -> str:
+    parts = [configuration_label(cell)] if "architecture" in axes else []
+    parts.append(str(cell["dataset"]))
+    if "corruption" in axes:
+        parts += [str(cell["corruption"]), f"seed {cell['seed']}"]
+    return ", ".join(parts)
+
+
+def _parties(groups: Sequence[Sequence[Record]]) -> tuple[str, ...]:
+    """ "keras[tensorflow] and torch (from 2026-11-20 14:03 on)": backends alone would not always tell them apart."""
+    said = []
+    for group in sorted(groups, key=lambda group: min(str(record["started"]) for record in group)):
+        backends = sorted({str(record["cell"]["backend"]) for record in group}, key=backend_key)
+        begun = min(str(record["started"]) for record in group)[:16].replace("T", " ")
+        said.append(f"{text.listing(backends)} (from {begun} on)")
+    return tuple(said)
 
 
 def _hash(record: Record, name: str) -> str | None:
@@ -96,14 +122,12 @@ def said(found: Inputs) -> tuple[str, str] | None:
     if not found.unlike:
         return None
     first = found.unlike[0]
-    what = text.listing(list(dict.fromkeys(name for one in found.unlike for name in one.what)))
-    of = text.count(found.sets, "set")
-    headline = f"Not the same {what}: {len(found.unlike):,} of {of} of trials side by side are no comparison"
-    parties = " against ".join(text.listing(list(names)) for names in first.parties)
-    more = " first of all" if found.unlike[1:] else ""
+    what = text.listing(list(dict.fromkeys(one.what for one in found.unlike)))
+    headline = f"Trials that stand side by side here were not given the same {what}, and are no comparison"
+    more = f", and {len(found.unlike) - 1:,} more" if found.unlike[1:] else ""
     detail = (
-        f"by their hashes;{more} {first.cell}: {parties}; data of one name have changed between runs, or between "
-        "machines: run one of them again, or report them apart"
+        f"by their hashes, {first.what} of {first.where}: {' against '.join(first.parties)}{more}; what goes by one "
+        "name has changed between runs, or between machines: run one of them again, or report them apart"
     )
     return headline, detail
 

@@ -59,7 +59,8 @@ def _one(name: str, value: Any) -> str:
     if name == "evaluate":
         return {"whole": "whole images", "patches": "images of the size trained on"}.get(value, str(value))
     text = f"{value:,}" if isinstance(value, int) and name in ("train", "test") else str(value)
-    return _UNITS.get(name, "{}").format(text)
+    said = _UNITS.get(name, "{}").format(text)
+    return said.removesuffix("s") if value == 1 and said.startswith("1 ") else said
 
 
 def configuration_label(axes: Axes, further: Sequence[str] = ()) -> str:

@@ -194,11 +194,11 @@ def _quality(page: Page, analysis: Analysis) -> None:
 
 
 def _tradeoff(page: Page, analysis: Analysis) -> None:
-    points, basis = frontier(analysis.run, analysis.loads)
+    points, basis = frontier(analysis.run, analysis.loads, analysis.distrusted)
     if points:
         borrowed = not all(point.own for point in points)
         page.frontier = (charts.frontier_chart(points), tables.frontier_table(points), basis, borrowed)
-    shown = panels(analysis.run, analysis.loads)
+    shown = panels(analysis.run, analysis.loads, analysis.distrusted)
     page.curves_measured = any(panel.measured for panel in shown)
     page.curves = [
         (charts.curve_chart(panel, index, "epochs"), charts.curve_chart(panel, index, "seconds"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from report.groups import mean
+from report.groups import counted, mean
 from report.naming import (
     ASKED,
     CONFIGURATION,
@@ -87,6 +87,7 @@ class Quality:
     scores: dict[tuple[Condition, Configuration], Score]
     conditions: dict[Condition, str]
     """Label by condition, in order."""
+    corruptions: dict[Condition, str]
     configurations: dict[Configuration, str]
     configuration_axes: tuple[str, ...]
     """What the parts of a configuration are: network, loss, and how it was trained if that differs."""
@@ -105,6 +106,10 @@ class Quality:
     of the validation loss."""
     uncertain: int
     """Trials by backends without certificate, left out of all averages."""
+
+    def over(self, shared: Sequence[Condition]) -> str:
+        """What a mean over the conditions ``shared`` is over, in words."""
+        return counted([(self.corruptions[one], self.conditions[one]) for one in shared])
 
     def standings(self) -> tuple[list[Standing], list[Condition]]:
         """Configurations by mean gain, best first, and the conditions they were compared on (those all have)."""
@@ -199,12 +204,14 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
 
     groups: dict[tuple[Condition, Configuration], list[Record]] = defaultdict(list)
     labels: dict[Condition, str] = {}
+    corruptions: dict[Condition, str] = {}
     for record in trials:
         cell = record["cell"]
         condition = tuple(cell.get(name) for name in axes)
         configuration = tuple(cell[name] for name in configuration_axes)
         groups[condition, configuration].append(record)
         labels[condition] = ", ".join(filter(None, [cell["corruption"], describe(cell, named)]))
+        corruptions[condition] = cell["corruption"]
     conditions = dict(sorted(labels.items(), key=lambda item: natural_key(item[1])))
     configurations = {
         key: configuration_label(dict(zip(configuration_axes, key, strict=True)), trained)
@@ -214,6 +221,7 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
     return Quality(
         scores={key: _score(group) for key, group in groups.items()},
         conditions=conditions,
+        corruptions=corruptions,
         configurations=configurations,
         configuration_axes=configuration_axes,
         backends=tuple(sorted({who(record["cell"], differing) for record in trials}, key=backend_key)),

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from report.groups import epoch_images
 from report.naming import TRAINING, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes
 from report.speed import Contestant, Workload
-from report.tradeoff import cell_of, link
+from report.tradeoff import SHARED, cell_of, link
 from results.loading import Run
 from results.schema import Record
 from results.statistics import Interval, paired_ratio
@@ -39,7 +40,8 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Race:
-    """All contestants under the one condition that most of them were trained on."""
+    """All contestants of one machine under the one condition that most of them were trained on.  ``images``: of an
+    epoch."""
 
     condition: str
     images: int
@@ -65,34 +67,39 @@ def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = froze
     trials = [
         record
         for record in run.of("trial", "ok")
-        if record.get("curve") and record["cell"]["train"] and record["id"] not in distrusted
+        if record.get("curve") and epoch_images(record["cell"]) and record["id"] not in distrusted
     ]
-    timed = [one for load in loads for standing in load.ranked if (one := standing.contestant).costs]
-    if not trials or not timed:
+    machines: dict[str, list[Contestant]] = defaultdict(list)
+    for load in loads:  # seconds of two machines are never compared
+        machines[load.environment] += [one for standing in load.ranked if (one := standing.contestant).costs]
+    if not trials or not any(machines.values()):
         return None
     axes = [name for name in condition_axes(trials[0]["cell"]) if name not in TRAINING]
     groups: dict[Condition, list[Record]] = defaultdict(list)
     for record in trials:
         groups[tuple(record["cell"].get(name) for name in axes)].append(record)
-    best: tuple[int, int, Condition] | None = None
+    best: tuple[int, int, Condition, list[Contestant]] | None = None
     for condition in sorted(groups, key=lambda key: [natural_key(part) for part in key]):
-        covered = [found for one in timed if (found := _curves(one, groups[condition]))]
-        worth = (len(covered), sum(map(len, covered)))
-        if covered and (best is None or worth > best[:2]):
-            best = (*worth, condition)
+        for _, timed in sorted(machines.items()):
+            covered = [found for one in timed if (found := _curves(one, groups[condition]))]
+            worth = (len(covered), sum(map(len, covered)))
+            if covered and (best is None or worth > best[:2]):
+                best = (*worth, condition, timed)
     if best is None:
         return None
-    group = groups[best[2]]
+    group, timed = groups[best[2]], best[3]
     cell = group[0]["cell"]
     label_axes = varying((record["cell"] for record in trials), [name for name in axes if name != "corruption"])
     title = ", ".join(filter(None, [f"{cell['dataset']}, {cell['corruption']}", describe(cell, label_axes)]))
-    return _race(title, cell["train"], [(one, found) for one in timed if (found := _curves(one, group))])
+    images = epoch_images(cell)
+    assert images is not None, "others have been left out"
+    return _race(title, images, [(one, found) for one in timed if (found := _curves(one, group))])
 
 
 def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record]]]) -> Race:
     targets = whole_targets([record["curve"] for record in found] for _, found in timed)
     attempts = []
-    named = varying((cell_of(one) for one, _ in timed), ("precision",))
+    named = varying((cell_of(one) for one, _ in timed), SHARED)
     for one, found in timed:
         curves = [record["curve"] for record in found]
         reaches = tuple(reach(curves, target) for target in targets)

@@ -88,13 +88,15 @@ def said(found: Sequence[Matrix]) -> tuple[str, str] | None:
         return None
     # What is surely harmful counts before what merely looks worse.
     harmful = [(one, pair) for one in found for pair, gain in one.foreign.items() if _harmful(gain)]
-    worst, pair = min(harmful or cases, key=lambda case: (case[0].gains[case[1]].value, case[1]))
+    # And what may be harmful before what surely is not: the least mean need not have the widest interval.
+    doubtful = [(one, pair) for one in found for pair, gain in one.foreign.items() if gain.known and gain.low <= 0]
+    worst, pair = min(harmful or doubtful or cases, key=lambda case: (case[0].gains[case[1]].value, case[1]))
     gain, (train, test) = worst.gains[pair], pair
     who = f"{worst.label} trained on {train}"
     if harmful:
         headline = f"Noise that it was not trained on can make a network harmful: {who} takes {test} images"
         headline += f" {text.decibels(gain)} from what they were"
-    elif gain.known and gain.low <= 0:
+    elif doubtful:
         headline = f"It is open whether noise that it was not trained on can make a network harmful: {who} changes"
         headline += f" {test} images by {text.decibels(gain)}"
     else:

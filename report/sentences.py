@@ -60,6 +60,8 @@ class Analysis:
     native: tuple[native.Effect, ...] = ()
     gains: tuple[Gain, ...] = ()
     given: inputs.Inputs = inputs.NONE
+    distrusted: frozenset[str] = frozenset()
+    """Ids of trials by backends that compute something else."""
 
 
 def analyse(run: Run) -> Analysis:
@@ -80,7 +82,7 @@ def analyse(run: Run) -> Analysis:
         starts,
         epoch_of(run),
         race(run, loads, wrong),
-        advise(run, scored, loads),
+        advise(run, scored, loads, wrong),
         reproduction.found_in(run),
         tuple(yardsticks.worths(run, wrong)),
         tuple(robustness.matrices(run, wrong)),
@@ -88,6 +90,7 @@ def analyse(run: Run) -> Analysis:
         tuple(native.effects(whole, wrong)),
         tuple(gains(loads)),
         inputs.inputs(whole),
+        wrong,
     )
 
 
@@ -300,7 +303,7 @@ def quality_findings(found: Quality) -> list[Finding]:
     best = standings[0]
     seeds = len(best.by_seed)
     basis = f"n = {text.count(seeds, 'seed')}" if seeds > 1 else f"n = 1 seed, so intervals cover {_images(found)} only"
-    over = f"mean over {text.count(len(shared), 'corruption')}" if len(shared) > 1 else found.conditions[shared[0]]
+    over = f"mean over {found.over(shared)}" if len(shared) > 1 else found.over(shared)
     gain = f"{text.decibels(best.gain)} PSNR over the noisy input"
     tied = [one for one in standings[1:] if difference(best, one).includes(0.0)]
     if best.gain.known and best.gain.high < 0:

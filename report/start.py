@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from report.groups import epoch_images
 from report.speed import Contestant, Workload
 from results.breakeven import BreakEven, breakeven, leads, typical
 from results.loading import Run
@@ -12,7 +13,7 @@ from results.loading import Run
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch is in this run: ``size`` images of ``dataset``."""
+    """What an epoch is in this run: ``size`` images of ``dataset``, copies of them counted."""
 
     dataset: str
     size: int
@@ -48,7 +49,7 @@ class Start:
 
 def epoch_of(run: Run) -> Epoch | None:
     """The data set and number of training images of most trials; None without trials, or if they name no number."""
-    found = Counter((record["cell"]["dataset"], record["cell"]["train"]) for record in run.of("trial", "ok"))
+    found = Counter((record["cell"]["dataset"], epoch_images(record["cell"])) for record in run.of("trial", "ok"))
     known = [(count, dataset, size) for (dataset, size), count in found.items() if size]
     return Epoch(*max(known)[1:]) if known else None
 

@@ -136,7 +136,8 @@ def standings_table(found: Quality) -> Table:
             ]
         )
     columns = ["architecture", "latent", "loss", "gain in PSNR", "over seeds", "over images", "SSIM"]
-    caption = f"Mean over {text.count(len(shared), 'corruption')} that all of these were trained on"
+    over = found.over(shared)
+    caption = f"Mean over {over} that all of these were trained on" if len(shared) > 1 else f"All of these under {over}"
     tied = ["leader" if difference(standings[0], one).includes(0.0) else "" for one in standings]
     return Table(caption, columns, rows, frozenset((1, 3, 4, 5, 6)), tied)
 

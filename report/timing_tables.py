@@ -180,7 +180,7 @@ def reach_table(found: Race) -> Table:
     for target in found.targets:
         columns += [f"to {target} dB", "after epoch"]
     columns += ["highest", "of epochs", "seeds"]
-    caption = f"Time to PSNR: {found.condition}, {found.images:,} training images"
+    caption = f"Time to PSNR: {found.condition}, {found.images:,} training images an epoch"
     return Table(caption, columns, rows, frozenset(range(1, len(columns))), kinds)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from report import text
-from report.naming import CONFIGURATION, backend_key, configuration_label, describe, natural_key, varying
+from report.groups import counted, epoch_images
+from report.naming import CONFIGURATION, backend_key, configuration_label, describe, varying
 from report.quality import condition_axes, who, who_axes
 from report.speed import RATE, Contestant, Workload
 from results.loading import Run
@@ -71,10 +72,11 @@ class Panel:
         return [curve for curve in self.curves if curve.measured] or list(self.curves)
 
 
-def frontier(run: Run, loads: Sequence[Workload]) -> tuple[list[Point], str]:
-    """Ranked contestants with trials of the same network, and what their gain is the mean over: the conditions and
-    seeds that all of them were trained on, in words."""
-    trials = run.of("trial", "ok")
+def frontier(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = frozenset()) -> tuple[list[Point], str]:
+    """Ranked contestants with trials of the same network, but those in ``distrusted`` (ids), and what their gain is the
+    mean over: the conditions and seeds that all of them were trained on, in words.  Speeds are compared on one machine
+    only."""
+    trials = [record for record in run.of("trial", "ok") if record["id"] not in distrusted]
     axes = condition_axes(trials[0]["cell"]) if trials else []
     gains: dict[tuple[Any, ...], dict[tuple[Any, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
     tracks: dict[tuple[Any, ...], set[str]] = defaultdict(set)
@@ -106,6 +108,7 @@ def frontier(run: Run, loads: Sequence[Workload]) -> tuple[list[Point], str]:
         beaten = any(
             r > rate and g > gain - SAME_GAIN and not (other is load and ranks[id(o)] == ranks[id(one)])
             for other, o, r, g in rows
+            if other.environment == load.environment
         )
         name = f"{who(cell_of(one), ('backend', *differing))} {one.track}"
         own = one.track in tracks[link(cell_of(one))]
@@ -114,15 +117,17 @@ def frontier(run: Run, loads: Sequence[Workload]) -> tuple[list[Point], str]:
 
 
 def _basis(shared: set[tuple[Any, ...]], axes: Sequence[str]) -> str:
-    noises = sorted({str(key[axes.index("corruption")]) for key in shared}, key=natural_key)
-    seeds = len({key[-1] for key in shared})
-    return f"{noises[0] if len(noises) == 1 else f'{len(noises)} corruptions'}, {text.count(seeds, 'seed')}"
+    conditions = {key[:-1]: str(key[axes.index("corruption")]) for key in shared}
+    over = counted([(noise, noise) for noise in conditions.values()])
+    return f"{over}, {text.count(len({key[-1] for key in shared}), 'seed')}"
 
 
-def panels(run: Run, loads: Sequence[Workload], limit: int = 6) -> list[Panel]:
+def panels(
+    run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = frozenset(), limit: int = 6
+) -> list[Panel]:
     """One panel for each network: under the condition, and with the code and loss, that most backends were trained on
-    (timed ones first), so that the panel compares as many as it can."""
-    trials = [record for record in run.of("trial", "ok") if record.get("curve")]
+    (timed ones first), so that the panel compares as many as it can.  Trials in ``distrusted`` (ids) have none."""
+    trials = [record for record in run.of("trial", "ok") if record.get("curve") and record["id"] not in distrusted]
     if not trials:
         return []
     axes = condition_axes(trials[0]["cell"])
@@ -167,12 +172,12 @@ def _curves(group: Sequence[Record], differing: Sequence[str], loads: Sequence[W
             continue
         epochs = [float(row[0]["epoch"]) for row in rows]
         psnr = [math.fsum(entry["psnr"] for entry in row) / len(row) for row in rows]
-        timed = _timing_of(cell, loads)
-        measured = timed is not None and cell["train"] is not None and math.isfinite(timed.cold_seconds)
-        if timed is not None and measured:
+        timed, images = _timing_of(records[0], loads), epoch_images(cell)
+        measured = timed is not None and images is not None and math.isfinite(timed.cold_seconds)
+        if timed is not None and images is not None and measured:
             rate, cold = timed.metric(RATE).value, timed.cold_seconds
             call = timed.record["metrics"].get("train_call_seconds", 0.0)
-            seconds = [cold + epoch * (cell["train"] / rate + call) for epoch in epochs]
+            seconds = [cold + epoch * (images / rate + call) for epoch in epochs]
         else:
             seconds = [math.fsum(entry.get("seconds") or 0.0 for entry in row) / len(row) for row in rows]
         curves.append(Curve(name, cell["backend"], epochs, psnr, seconds, measured, len(records)))
@@ -182,12 +187,13 @@ def _curves(group: Sequence[Record], differing: Sequence[str], loads: Sequence[W
 def _worth(group: Sequence[Record], differing: Sequence[str], loads: Sequence[Workload]) -> tuple[int, int, int, float]:
     backends = {who(record["cell"], differing) for record in group}
     psnr = math.fsum(record["metrics"]["psnr"] for record in group) / len(group)
-    return (len(backends), int(_timing_of(group[0]["cell"], loads) is not None), len(group), psnr)
+    return (len(backends), int(_timing_of(group[0], loads) is not None), len(group), psnr)
 
 
-def _timing_of(cell: dict[str, Any], loads: Sequence[Workload]) -> Contestant | None:
-    """The contestant of a timing session that trains as this trial did, or None."""
-    for load in loads:
+def _timing_of(record: Record, loads: Sequence[Workload]) -> Contestant | None:
+    """The contestant of a timing session that trains as this trial did, on its machine if there is one, or None."""
+    cell = record["cell"]
+    for load in sorted(loads, key=lambda load: load.environment != record["environment"]):
         one = load.find(cell["backend"], cell["track"])
         if one is not None and one.rounds and link(cell_of(one)) == link(cell):
             return one

@@ -73,7 +73,7 @@ def _chart(images: str, group: Sequence[Worth], number: int) -> Chart:
         }
         for one in group
     ]
-    line = sorted({one.cell["latent"]: one.linear.psnr for one in group if one.linear}.items())
+    line = sorted({one.rank: one.linear.psnr for one in group if one.linear}.items())
     best = max((one.classical for one in group if one.classical), key=lambda rival: rival.psnr, default=None)
     rules = [{"psnr": group[0].noisy, "label": "noisy input"}]
     rules += [{"psnr": best.psnr, "label": f"best classical: {best.name}"}] if best else []

@@ -22,7 +22,7 @@ from report.advice import Advice
 from report.page import make_page
 from report.sentences import analyse
 from results.journal import Journal, write_run_file
-from results.loading import load_run
+from results.loading import load_run, merge
 from tests import fake_run
 
 IMAGES = 40
@@ -41,9 +41,10 @@ class Runs:
     def trial(
         self, architecture: str, latent: int, psnr: float, *, backend: str = "torch", noise: float = 0.05,
         corruptions: tuple[str, ...] = NOISES, weights: bool = True, status: str = "ok", reason: str | None = None,
+        **other: Any,
     ) -> Runs:  # fmt: skip
         for corruption in corruptions:
-            axes = self._axes(backend, "tuned", architecture, latent)
+            axes = self._axes(backend, "tuned", architecture, latent) | other
             cell = TrialCell(**axes, dataset="photos", train=64, test=IMAGES, corruption=corruption, keep_weights=True)
             if status != "ok":
                 self._add("trial", cell.axes(), cell.key(), status=status, reason=reason)
@@ -61,8 +62,8 @@ class Runs:
         return self
 
     def timing(self, architecture: str, latent: int, rate: float, *, backend: str = "torch", track: str = "tuned",
-               spread: float = 0.005, inference: float = 3.0) -> Runs:  # fmt: skip
-        axes = self._axes(backend, track, architecture, latent)
+               spread: float = 0.005, inference: float = 3.0, **other: Any) -> Runs:  # fmt: skip
+        axes = self._axes(backend, track, architecture, latent) | other
         draw = np.random.default_rng(len(self.records))
         rounds = []
         for number in range(5):
@@ -100,7 +101,8 @@ class Runs:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Runs:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    monkeypatch.chdir(tmp_path)
     return Runs(tmp_path / "results" / "advise")
 
 
@@ -194,6 +196,80 @@ def test_speed_of_another_code_size_is_said_to_be_that(run: Runs) -> None:
     advice = run.advice()
     assert "latent 128" in (advice.headline if advice else "")
     assert "timed with a code of 32" in facts(advice)["Speed"]
+
+
+def test_a_network_has_the_speed_at_which_it_was_trained(run: Runs) -> None:
+    """Two sizes of the batch, and one of them timed on two threads too: each is judged by its own rate."""
+    run.trial("conv", 32, 18.97, batch_size=32).trial("conv", 32, 19.0, batch_size=128)
+    run.timing("conv", 32, 500, batch_size=32).timing("conv", 32, 9000, batch_size=128, threads=2)
+    run.timing("conv", 32, 2000, batch_size=128)
+    advice = run.advice()
+    assert advice is not None
+    assert advice.headline.startswith("Take conv (latent 32, MSE, batch 128) with torch")
+    said = facts(advice)["Speed"]
+    assert said.startswith("trains 2,0")
+    assert "images/s (1 thread, batch 128)" in said
+    assert "times that of conv (latent 32, MSE, batch 32), which is as good" in said
+    assert "; 1.00 [" not in said
+
+
+def test_networks_that_were_timed_as_one_have_no_ratio(run: Runs) -> None:
+    run.trial("conv", 32, 18.97).trial("conv", 128, 19.0).timing("conv", 32, 1000)
+    advice = run.advice()
+    assert "which is as good" not in facts(advice)["Speed"]
+
+
+def test_without_times_of_inference_the_first_of_the_leaders_is_taken(run: Runs) -> None:
+    run.trial("conv", 32, 19.0).timing("conv", 32, 2000).timing("conv", 32, 1900, backend="jax")
+    for record in run.records:
+        if record["kind"] == "timing":
+            record["metrics"] = {n: v for n, v in record["metrics"].items() if "inference" not in n}
+            record["samples"] = {"rounds": [{n: v for n, v in one.items() if n != "inference"}
+                                            for one in record["samples"]["rounds"]]}  # fmt: skip
+    advice = run.advice()
+    assert advice is not None
+    assert advice.headline.endswith("with torch, tuned track")
+
+
+def test_commands_say_where_the_record_is_unless_it_is_found_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, told in (
+        (tmp_path / "results" / "here", ""),
+        (tmp_path / "results" / "published" / "here", ""),
+        (tmp_path / "other" / "results" / "there", f" --run {tmp_path}/other/results/there"),
+        (tmp_path / "my run's", f" --run '{tmp_path}/my run'\"'\"'s'"),
+    ):
+        runs = Runs(folder).trial("dense", 32, 19.0).timing("dense", 32, 1000)
+        advice = runs.advice()
+        assert advice is not None
+        assert {line.partition(" --to torch")[2] for _, line in advice.commands if "export" in line} == {told}
+
+
+def test_commands_of_several_runs_name_the_run_of_each_record(tmp_path: Path) -> None:
+    one = Runs(tmp_path / "one").trial("dense", 32, 17.0).timing("dense", 32, 1000)
+    two = Runs(tmp_path / "two").trial("conv", 32, 19.0).timing("conv", 32, 1000)
+    assert one.advice()
+    assert two.advice()
+    for runs in (one, two):
+        for record in runs.records:
+            if "weights" in record:
+                (runs.folder / "weights").mkdir(exist_ok=True)
+                (runs.folder / record["weights"]).write_bytes(b"")
+    found = analyse(merge([load_run(one.folder), load_run(two.folder)])).advice
+    assert found is not None
+    assert found.headline.startswith("Take conv")
+    assert {line.partition(" --run ")[2] for _, line in found.commands} == {str(two.folder)}
+
+
+def test_images_that_are_not_the_same_are_not_paired(run: Runs) -> None:
+    run.trial("dense", 32, 18.0).trial("conv", 32, 19.0).timing("dense", 32, 9000).timing("conv", 32, 900)
+    for record in run.records:
+        if record["kind"] == "trial":
+            record["hashes"] = {"data": record["cell"]["architecture"]}
+    # Paired, the difference is known to within 0.02 dB; as if the images were others, to within a decibel.
+    assert "has +1.00 dB [+0.9" not in facts(run.advice())["Quality"]
 
 
 def test_nothing_is_recommended_that_does_not_help(run: Runs) -> None:

@@ -173,6 +173,16 @@ def test_the_worst_case_is_judged_by_its_interval(gain: Interval, said: str) -> 
     assert found[0].startswith(said)
 
 
+def test_what_may_be_harmful_counts_before_what_surely_is_not() -> None:
+    """The least mean is surely above 0; another may be below."""
+    own, sure, unsure = Interval(5.0, 4.0, 6.0), Interval(0.5, 0.45, 0.55), Interval(1.0, -3.0, 5.0)
+    matrix = robustness.Matrix("dense", {("a", "a"): own, ("b", "b"): own, ("a", "b"): unsure, ("b", "a"): sure})
+    found = robustness.said([matrix])
+    assert found is not None
+    assert found[0].startswith("It is open whether")
+    assert "dense trained on a changes b images" in found[0]
+
+
 def test_what_is_surely_harmful_counts_before_what_looks_worse() -> None:
     own, sure, unsure = Interval(5.0, 4.0, 6.0), Interval(-0.5, -0.7, -0.3), Interval(-0.9, -3.0, 1.2)
     matrix = robustness.Matrix("dense", {("a", "a"): own, ("b", "b"): own, ("a", "b"): unsure, ("b", "a"): sure})

@@ -18,7 +18,8 @@ from report.page import make_page, render
 from report.sentences import analyse
 from report.tables import Table
 from report.tracks import gains
-from results.loading import Run, load_run
+from report.tradeoff import frontier, panels
+from results.loading import Run, load_run, merge
 from tests import fake_run
 from tests.valid_charts import check_charts
 
@@ -318,6 +319,58 @@ def test_time_to_psnr_counts_cold_costs_and_epochs_at_the_measured_rate(run: Run
     assert torch.expected[0].value == pytest.approx(3.83 + epochs * 4096 / 29_000, rel=0.1)
     assert torch.own
     assert torch.reaches[0].typical_seconds == pytest.approx(epochs * 4096 / 29_000 * 1.1)
+
+
+def test_copies_of_the_training_images_are_images_of_an_epoch(folder: Path, tmp_path: Path) -> None:
+    def doubled(record: dict[str, Any]) -> dict[str, Any]:
+        if record["kind"] == "trial":
+            record["cell"] |= {"repeats": 2}
+        return record
+
+    run = changed(folder, tmp_path / "run", doubled)
+    analysis = analyse(run)
+    assert analysis.race is not None
+    assert analysis.race.images == 2 * 4096
+    assert analysis.epoch is not None
+    assert analysis.epoch.size == 2 * 4096
+    found = analysis.race.attempts
+    (torch,) = (a for a in found if a.contestant.name == "torch tuned" and a.network.startswith("dense"))
+    epochs = torch.reaches[0].typical_epochs
+    assert epochs is not None
+    assert torch.expected[0] is not None
+    assert torch.expected[0].value == pytest.approx(3.83 + epochs * 2 * 4096 / 29_000, rel=0.1)
+    _, dense = panels(run, analysis.loads)
+    (curve,) = (curve for curve in dense.curves if curve.who == "torch")
+    assert curve.seconds[1] - curve.seconds[0] == pytest.approx(2 * 4096 / 29_000, rel=0.1)
+
+
+def test_seconds_and_rates_of_two_machines_are_not_compared(folder: Path, run: Run, tmp_path: Path) -> None:
+    """The same run once more, from a machine at a tenth of the speed."""
+
+    def slow(record: dict[str, Any]) -> dict[str, Any] | None:
+        if record["fingerprint"] == fake_run.OLD_FINGERPRINT:
+            return None
+        record["environment"] = "slow"
+        record["fingerprint"] = "s" * len(record["fingerprint"])
+        record["id"] = record["id"].partition("-")[0] + "-" + record["fingerprint"]
+        if record["kind"] == "timing" and record["status"] == "ok":
+            for entry in record["samples"]["rounds"]:
+                entry["train"] = [[images, 10 * seconds] for images, seconds in entry["train"]]
+            for name in record["metrics"]:
+                if name.startswith("train_samples_per_second"):
+                    record["metrics"][name] /= 10
+        return record
+
+    both = merge([run, changed(folder, tmp_path / "slow", slow)])
+    analysis = analyse(both)
+    alone = analyse(run)
+    assert analysis.race is not None
+    assert alone.race is not None
+    named = [(one.contestant.name, one.network) for one in analysis.race.attempts]
+    assert sorted(named) == sorted((one.contestant.name, one.network) for one in alone.race.attempts)
+    points, _ = frontier(both, analysis.loads)
+    best = [point for point in frontier(run, alone.loads)[0] if point.best]
+    assert len([point for point in points if point.best]) == 2 * len(best), "each machine has a frontier of its own"
 
 
 def test_the_idiomatic_track_borrows_the_curve_of_its_own_backend(run: Run) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-import tomllib
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.sweep import DEFAULTS, Scoring, Timing, _File
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 PAGE = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text()
 ROW = re.compile(r"^\| (`[^|]+`) \| ([^|]*) \|", re.MULTILINE)
@@ -18,9 +23,7 @@ ROW = re.compile(r"^\| (`[^|]+`) \| ([^|]*) \|", re.MULTILINE)
 def told(title: str) -> dict[str, str]:
     """By name, the default in the table of a section."""
     section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
-    return {
-        name: default.strip() for names, default in ROW.findall(section) for name in re.findall(r"`(\w+)`", names)
-    }
+    return {name: default.strip() for names, default in ROW.findall(section) for name in re.findall(r"`(\w+)`", names)}
 
 
 def value(text: str) -> Any:
