@@ -98,7 +98,7 @@ def write(trained: Trained, path: Path) -> list[Path]:
             f"--output {path}: {path.stem!r} is no name of a Python module; name it like {name_of(trained)}.py"
         )
     beside = path.with_suffix(".safetensors")
-    save_file(_state(trained), beside, metadata={"record": trained.record["id"], "network": trained.sentence})
+    save_file(_state(trained), beside, metadata={"record": trained.identity, "network": trained.sentence})
     path.write_text(source(trained, path.stem), encoding="utf-8")
     return [path, beside]
 
@@ -137,16 +137,22 @@ def source(trained: Trained, module: str) -> str:
         sizes = "Images may have any size." if by == 1 else f"Height and width may be any multiples of {by}."
     text = "\n".join(steps)
     return _MODULE.format(
-        sentence=trained.sentence,
+        sentence=_in_docstring(trained.sentence),
         weights=f"{module}.safetensors",
         module=module,
         channels=channels,
         sizes=sizes,
-        record=trained.record["id"],
+        record=_in_docstring(trained.identity),
         members="\n".join(f"        {line}" for line in members),
         steps="\n".join(f"        {line}" for line in steps),
         helpers=_PAD if "pad_same(" in text else "",
     )
+
+
+def _in_docstring(line: str) -> str:
+    """``line`` such that it ends no docstring and begins no escape: the module is run, and its record may be somebody
+    else's."""
+    return line.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _write(node: Node, members: list[str], steps: list[str]) -> None:

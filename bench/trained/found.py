@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import kept
 from bench.cells import TrialCell
+from bench.words import visible
 from implementations.architecture import Architecture
 from results.journal import RECORDS, JournalError, scan
 from results.loading import is_native
@@ -42,18 +43,22 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """A name for files: "conv-64-1a2b3c4d"; letters, digits, "-", "_" and "." alone."""
-        network = "".join(letter if letter.isalnum() else "-" for letter in self.cell.architecture).strip("-")
+        """A name for files: "conv-64-1a2b3c4d"; letters, digits and "-" alone, whatever the record says."""
         latent = f"-{self.cell.latent}" if self.cell.latent is not None else ""
-        return f"{network}{latent}-{self.record['id'][:8]}"
+        return f"{_plain(self.cell.architecture)}{latent}-{_plain(self.record['id'][:8])}"
+
+    @property
+    def identity(self) -> str:
+        """Its id, as text that any file can hold: the record may be somebody else's."""
+        return visible(self.record["id"])
 
     @property
     def sentence(self) -> str:
-        """What it is, in one line."""
+        """What it is, in one line of text that any file can hold: the record may be somebody else's."""
         cell = self.cell
         code = f" with a code of {cell.latent}" if cell.latent is not None else ""
         colour = "gray" if cell.channels == 1 else "colour"
-        return (
+        return visible(
             f"{cell.architecture}{code} for {colour} images of {cell.height}x{cell.width} pixels, trained by "
             f"{cell.backend} on {cell.dataset} with {cell.corruption}"
         )
@@ -129,3 +134,8 @@ def _one(identity: str, known: Sequence[tuple[Record, Path]], folders: Sequence[
         listed = ", ".join(sorted(cells)[:LISTED])
         raise RecordNotFound(f"record {identity!r} may be any of {listed}: give more of its id")
     return max(able or found, key=lambda item: str(item[0]["started"]))
+
+
+def _plain(text: str) -> str:
+    """``text`` with "-" for all that a name of a file had better not hold."""
+    return "".join(letter if letter.isalnum() else "-" for letter in text).strip("-")
