@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.trained import sizes
 from implementations.architecture import (
     BatchNorm,
     Conv2D,
@@ -130,18 +131,13 @@ def source(trained: Trained, module: str) -> str:
     steps: list[str] = []
     for node in network.nodes():
         _write(node, members, steps)
-    height, width, channels = network.input_shape
-    sizes = f"The size is fixed: {height}x{width} pixels."
-    if network.is_fully_convolutional:
-        by = network.stride()
-        sizes = "Images may have any size." if by == 1 else f"Height and width may be any multiples of {by}."
     text = "\n".join(steps)
     return _MODULE.format(
         sentence=_in_docstring(trained.sentence),
         weights=f"{module}.safetensors",
         module=module,
-        channels=channels,
-        sizes=sizes,
+        channels=network.input_shape[-1],
+        sizes=sizes.sentence(network),
         record=_in_docstring(trained.identity),
         members="\n".join(f"        {line}" for line in members),
         steps="\n".join(f"        {line}" for line in steps),
