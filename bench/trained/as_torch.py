@@ -92,16 +92,21 @@ class ExportNameError(ValueError):
 
 def write(trained: Trained, path: Path) -> list[Path]:
     """The files written: the module ``path``, and the weights beside it."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
+    beside = path.with_suffix(".safetensors")
+    # Its own writer tells of a full disk in an error that is none of the system's.
+    beside.write_bytes(save(_state(trained), metadata={"record": trained.identity, "network": trained.sentence}))
+    path.write_text(source(trained, path.stem), encoding="utf-8")
+    return [path, beside]
+
+
+def check_name(trained: Trained, path: Path) -> None:
+    """ExportNameError unless Python can import a file of this name."""
     if not path.stem.isidentifier():
         raise ExportNameError(
             f"--output {path}: {path.stem!r} is no name of a Python module; name it like {name_of(trained)}.py"
         )
-    beside = path.with_suffix(".safetensors")
-    save_file(_state(trained), beside, metadata={"record": trained.identity, "network": trained.sentence})
-    path.write_text(source(trained, path.stem), encoding="utf-8")
-    return [path, beside]
 
 
 def name_of(trained: Trained) -> str:
