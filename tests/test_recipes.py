@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -268,6 +269,31 @@ def test_the_whole_way_from_a_recipe_to_a_verdict(tmp_path: Path, capfd: pytest.
     # The same command again has nothing left to do; more epochs are another trial.
     assert cli.main([*command, "--fraction", str(FRACTION), "--track", "idiomatic", "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == document
+
+
+def test_a_reproduction_that_can_not_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["reproduce", "dense", "--backend", "fake", "--epochs", "1", "--seeds", "1", "--out", str(out)]
+    command += ["--fraction", str(FRACTION), "--track", "idiomatic", "--json"]
+    assert cli.main(command) == 0
+    first = (out / "reproduction.json").read_bytes()
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if "reproduction.json" not in path.name:
+            return write(path, data)
+        write(path, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_text", lambda path, text, *_, **__: full(path, text.encode()))
+    capfd.readouterr()
+    assert cli.main(command) == 2
+    assert "No space left on device" in capfd.readouterr().err
+    assert (out / "reproduction.json").read_bytes() == first
+    assert list(out.glob("*reproduction.json*")) == [out / "reproduction.json"]
 
 
 @pytest.mark.parametrize("phase", ["_unsupported", "_try"])
