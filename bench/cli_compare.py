@@ -57,20 +57,24 @@ def compare(
     head_backend: _Backend = None,
     backend_file: BackendFiles = None,
     max_minutes: Annotated[
-        float | None, typer.Option(help=f"--live: time for so long at most; default {MAX_MINUTES:g}.", metavar="MINUTES")
+        float | None,
+        typer.Option(help=f"--live: time for so long at most; default {MAX_MINUTES:g}.", metavar="MINUTES"),
     ] = None,
     quality_seeds: Annotated[
         int | None, typer.Option(help=f"--live: seeds that PSNR is judged on; default {QUALITY_SEEDS}.", metavar="N")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="--live: keep the logs of the processes there.", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="--live: keep the logs of the processes there.", metavar="DIR")
+    ] = None,
     margin: Annotated[str, typer.Option(help="The slowdown that counts.", metavar="PERCENT")] = f"{MARGIN:.0%}",
     psnr_margin: Annotated[float, typer.Option(help="The loss of PSNR that counts.", metavar="DB")] = PSNR_MARGIN,
     alpha: Annotated[float, typer.Option(help="Share of false alarms of the whole suite.", metavar="SHARE")] = ALPHA,
     metrics: Annotated[
-        str | None, typer.Option(
+        str | None,
+        typer.Option(
             help="What is judged, of: train, inference, latency, psnr. Default: all; --live: all but latency.",
             metavar="A,B",
-        )
+        ),
     ] = None,
     drift: Annotated[
         str | None,

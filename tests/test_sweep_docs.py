@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 
 from bench.sweep import DEFAULTS, Scoring, Timing, _File
 
@@ -18,9 +18,7 @@ ROW = re.compile(r"^\| (`[^|]+`) \| ([^|]*) \|", re.MULTILINE)
 def told(title: str) -> dict[str, str]:
     """By name, the default in the table of a section."""
     section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
-    return {
-        name: default.strip() for names, default in ROW.findall(section) for name in re.findall(r"`(\w+)`", names)
-    }
+    return {name: default.strip() for names, default in ROW.findall(section) for name in re.findall(r"`(\w+)`", names)}
 
 
 def value(text: str) -> Any:
