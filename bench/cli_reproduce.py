@@ -90,6 +90,7 @@ def reproduce(
     from bench.reproduce import compare, stress
     from results.loading import RunError, load_run
     from results.reproduction import REPRODUCTION, dumps
+    from results.writing import write_text
 
     if not fresh:
         with contextlib.suppress(RunError):  # nothing there yet, or for the runner to complain about
@@ -104,7 +105,7 @@ def reproduce(
     done = load_run(folder)
     found = stress.assessed(compare.compare(parts, done), parts, done)
     text = dumps(compare.document(recipes, found))
-    (folder / REPRODUCTION).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / REPRODUCTION, text + "\n")
     if as_json:
         print(text)
     else:

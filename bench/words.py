@@ -33,3 +33,11 @@ def split_outside(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part.strip() for part in parts]
+
+
+def visible(text: str) -> str:
+    """``text`` on one line: what can not be printed (line breaks, control characters, halves of surrogate pairs as in
+    names of files that are not UTF-8) stands as its escape."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )

@@ -1,9 +1,12 @@
-"""Files that somebody asked for by name: pages, figures, verdicts."""
+"""Files that somebody asked for by name: pages, figures, verdicts, networks."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -24,6 +27,27 @@ def write_text(path: Path, text: str) -> None:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def drafts(path: Path) -> Iterator[Path]:
+    """An empty folder beside ``path``, for files that are looked at before they are :func:`put` in their places; it is
+    gone afterwards, with all that was left in it."""
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".part"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put(draft: Path, path: Path) -> None:
+    """The file ``draft``, of the same file system, becomes ``path`` in one step; what is special there is written into,
+    as :func:`write_text` does."""
+    if is_special(path):
+        with draft.open("rb") as source, path.open("wb") as file:
+            shutil.copyfileobj(source, file)
+        return
+    os.replace(draft, path)
 
 
 def is_special(path: Path) -> bool:

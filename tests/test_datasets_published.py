@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from bench import datasets
-from bench.datasets import DataError, download, idx, published
+from bench.datasets import DataError, cache, download, idx, published
 from bench.datasets.published import File, Publication
 
 REAL = os.environ.get("DAEBENCH_DATA")
@@ -359,6 +359,25 @@ def test_an_interrupt_leaves_nothing_half_done(mirror: Mirror, publication: Publ
     with pytest.raises(KeyboardInterrupt):
         download.get("mnist", progress, mirrors=[mirror.url(whole)], publication=publication)
     assert list((tmp_path / "cache" / "datasets" / "mnist").iterdir()) == []
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_who_may_read_a_data_set_is_what_the_umask_says(
+    mirror: Mirror, publication: Publication, umask: int, mode: int
+) -> None:
+    """Several people may share a cache folder."""
+    before = os.umask(umask)
+    try:
+        got = download.get("mnist", mirrors=[mirror.url(whole)], publication=publication)
+        drawn = cache.arrays("drawn", "key", lambda: {"a": np.zeros(3)})
+    finally:
+        os.umask(before)
+    assert len(drawn) == 1
+    files = [*got.folder.iterdir(), *(got.folder.parents[1] / "drawn").iterdir()]
+    assert {path.name: path.stat().st_mode & 0o777 for path in files} == {
+        **dict.fromkeys(publication.files, mode),
+        "key.npz": mode,
+    }
 
 
 def test_a_folder_that_can_not_be_written_is_not_blamed_on_the_mirrors(

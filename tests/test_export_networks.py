@@ -14,8 +14,9 @@ import pytest
 import trained_networks
 
 from bench import cli
-from bench.trained import as_npz, as_onnx, as_torch, export
+from bench.trained import as_npz, as_onnx, as_torch, export, sizes
 from bench.trained.compute import Computer
+from implementations import catalog
 from implementations.architecture import (
     Architecture,
     BatchNorm,
@@ -27,6 +28,7 @@ from implementations.architecture import (
     LeakyReLU,
     MaxPool2D,
     Reshape,
+    SpecificationError,
     UpSampling2D,
 )
 
@@ -187,8 +189,79 @@ def test_fully_convolutional_exports_take_other_sizes(tmp_path: Path, name: str,
     export.export(one, "torch", tmp_path / "net.py")
     assert np.abs(as_onnx.run(tmp_path / "net.onnx", noisy) - wanted).max() < 1e-5
     assert np.abs(as_torch.run(tmp_path / "net.py", noisy) - wanted).max() < 1e-5
-    said = "any size" if step == 1 else f"multiples of {step}"
+    said = "any size" if step == 1 else f"a multiple of {step}"
     assert said in (tmp_path / "net.py").read_text()
+
+
+FITTING = {
+    "strided": "a multiple of 4 (4, 8, 12, ...)",
+    "conv-latif": "a multiple of 4 (4, 8, 12, ...)",
+    "conv-small": "8k + 4 (4, 12, 20, ...)",
+    "conv-residual(3,8)": "any size",
+}
+"""What is said of fully convolutional networks."""
+
+
+@pytest.mark.parametrize("name", FITTING)
+def test_fully_convolutional_exports_say_which_sizes_come_back(tmp_path: Path, name: str) -> None:
+    """Of every size whether it comes back as it went in, asked of the files themselves."""
+    pytest.importorskip("onnxruntime")
+    one = trained_networks.trained(trained_networks.cell(name, 12))
+    export.export(one, "onnx", tmp_path / "net.onnx")
+    export.export(one, "torch", tmp_path / "net.py")
+    assert FITTING[name] in (tmp_path / "net.py").read_text()
+    told = sizes.kept(one.architecture)
+    for side in range(4, 34):
+        noisy = np.random.default_rng(side).random((1, side, 12, 1), np.float32)
+        turned = np.ascontiguousarray(noisy.transpose(0, 2, 1, 3))
+        fits = side >= told.least and (side - told.least) % told.step == 0
+        for found in (as_onnx.run(tmp_path / "net.onnx", noisy), as_torch.run(tmp_path / "net.py", noisy)):
+            assert (found.shape == noisy.shape) == fits, side
+        assert (as_torch.run(tmp_path / "net.py", turned).shape == turned.shape) == fits, side
+
+
+@pytest.mark.parametrize("name", catalog.CATALOG)
+def test_what_is_said_of_sizes_is_what_the_architecture_does(name: str) -> None:
+    network = catalog.make(name, (28, 28, 1))
+    if not network.is_fully_convolutional:
+        assert sizes.sentence(network) == "The size is fixed: 28x28 pixels."
+        with pytest.raises(SpecificationError, match="made for 28x28x1 images"):
+            sizes.kept(network)
+        return
+    told = sizes.kept(network)
+    for side in range(1, 200):
+        try:
+            comes_back = bool(network.resized(side, 28))
+        except SpecificationError:
+            comes_back = False
+        assert comes_back == (side >= told.least and (side - told.least) % told.step == 0), side
+
+
+def test_the_smallest_size_is_what_the_layers_can_take() -> None:
+    inner = (Conv2D(2, kernel=5, padding="valid"), Conv2DTranspose(1, kernel=5, padding="valid", activation="sigmoid"))
+    plain = Architecture("plain", (9, 9, 1), (), inner)
+    assert sizes.sentence(plain) == "Images may have any size from 5x5 pixels."
+    halved = Architecture("halved", (16, 16, 1), (Conv2D(2, stride=2),), (UpSampling2D(), *inner))
+    assert str(sizes.kept(halved)) == "a multiple of 2 (6, 8, 10, ...)"
+
+
+def test_an_onnx_file_promises_no_size_that_does_not_come_back(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+
+    def ends(name: str) -> list[list[Any]]:
+        one = trained_networks.trained(trained_networks.cell(name, 12))
+        export.export(one, "onnx", tmp_path / "net.onnx")
+        graph = onnx.load(tmp_path / "net.onnx").graph
+        assert sizes.sentence(one.architecture) in graph.doc_string
+        both = (*graph.input, *graph.output)
+        return [[dim.dim_param or dim.dim_value for dim in end.type.tensor_type.shape.dim] for end in both]
+
+    assert ends("conv") == [["batch", 12, 12, 1]] * 2
+    assert ends("conv-residual(3,8)") == [["batch", "height", "width", 1]] * 2
+    given, back = ends("conv-small")
+    assert given == ["batch", "height", "width", 1]
+    assert (back[0], back[3]) == ("batch", 1)
+    assert not set(given[1:3]) & set(back[1:3])
 
 
 ODD = Architecture(
@@ -239,7 +312,7 @@ def test_every_layer_and_every_oddity(tmp_path: Path, form: Any) -> None:
 def test_an_export_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = trained_networks.trained(trained_networks.cell("dense"))
     monkeypatch.setattr(as_torch, "source", lambda *a, _real=as_torch.source: _real(*a).replace("F.relu", "F.gelu"))
-    with pytest.raises(export.FormError, match=r"computes something else.*do not use it"):
+    with pytest.raises(export.FormError, match=r"is not written: .*computes something else"):
         export.export(one, "torch", tmp_path / "net.py")
 
 

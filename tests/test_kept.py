@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench.cells import TrialCell
 from bench.quality import Scores
 from bench.trained.found import RecordNotFound, find
 from implementations import parameters
+from results.journal import Journal, read_run_file, write_run_file
 from results.loading import load_run
 from results.scores import read_scores
 
@@ -142,9 +144,71 @@ def test_ids_that_say_too_little_or_name_nothing(tmp_path: Path, monkeypatch: py
         find("", [folder])
 
 
-def test_trials_without_weights_say_how_to_get_them(tmp_path: Path) -> None:
-    from results.journal import Journal
+NOW, LATER = "2026-03-01T10:00:01Z", "2026-03-02T10:00:01Z"
 
+
+def same_cell(folder: Path, *made: tuple[str, str], contents: str | None = None) -> list[str]:
+    """A run with a trained network of one cell for each (hash of its images, start); their ids.  ``contents``: what
+    its folder of images held last."""
+    point = trained_networks.cell("conv", dataset="folder:mine")
+    rest = [{"fingerprint": f"{'ab' * 8}.{images}", "started": started} for images, started in made]
+    first = trained_networks.make_run(folder, point, **rest[0])
+    with Journal(folder) as journal:
+        for other in rest[1:]:
+            journal.append(trained_networks.record(point, weights=first[0]["weights"], **other))
+        if contents is not None:
+            about = read_run_file(folder)
+            write_run_file(folder, {**about, "contents": {"folder:mine": contents}})
+        return [record["id"] for record in journal.records]
+
+
+def test_networks_of_one_cell_and_other_images_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here, there = Path("results/mine"), Path("results/again")
+    (one,), (two,) = same_cell(here, ("a" * 16, NOW)), same_cell(there, ("b" * 16, LATER))
+    short = one[:16]
+    assert two.startswith(short)
+    with pytest.raises(RecordNotFound) as error:
+        find(short)
+    said = str(error.value)
+    assert "\n" not in said
+    for word in (f"{one} (in {here})", f"{two} (in {there})", "whole id", "--run DIR"):
+        assert word in said
+    assert [find(identity).folder for identity in (one, two)] == [here, there]
+    assert [find(short, [folder]).record["id"] for folder in (here, there)] == [one, two]
+    # A published run comes without its weights: it is no choice.
+    for path in (there / "weights").iterdir():
+        path.unlink()
+    assert find(short).record["id"] == one
+    with pytest.raises(kept.WeightsError, match="is missing"):
+        find(two)
+
+
+def test_of_one_cell_that_is_taken_which_its_run_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of images that changed and changed back: the newest record is not the one of what it holds now."""
+    monkeypatch.chdir(tmp_path)
+    back, on = Path("results/back"), Path("results/on")
+    ids = same_cell(back, ("a" * 16, NOW), ("b" * 16, LATER), contents="a" * 16)
+    assert find(ids[0][:16]).record["id"] == ids[0]
+    assert find(ids[1]).record["id"] == ids[1]
+    shutil.rmtree(back)
+    ids = same_cell(on, ("a" * 16, NOW), ("b" * 16, LATER), contents="b" * 16)
+    assert find(ids[0][:16]).record["id"] == ids[1]
+    # What can not be read as a run can say nothing of its records.
+    (on / "run.json").unlink()
+    with pytest.raises(RecordNotFound, match=f"may be any of {ids[0]}"):
+        find(ids[0][:16])
+
+
+def test_of_one_id_the_newest_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was begun anew lies beside the one before."""
+    monkeypatch.chdir(tmp_path)
+    (one,) = same_cell(Path("results/new"), ("a" * 16, LATER))
+    assert same_cell(Path("results/new.20260301T100001Z"), ("a" * 16, NOW)) == [one]
+    assert find(one[:16]).folder == Path("results/new")
+
+
+def test_trials_without_weights_say_how_to_get_them(tmp_path: Path) -> None:
     point = trained_networks.cell("conv")
     failed = trained_networks.cell("conv", seed=1)
     bare = trained_networks.record(point)

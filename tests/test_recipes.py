@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -187,13 +189,37 @@ def test_a_data_set_written_as_files_comes_back_as_it_was(tmp_path: Path) -> Non
     assert len(datasets.load(f"folder:{tmp_path / 'png'}").train) != TRAIN, "an image beside them: split by hash"
 
 
+def test_an_empty_folder_that_somebody_stands_in_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It stays the folder that it is: a shell in it would see nothing of another one of its name."""
+    for name in ("here", "below", "target"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    for place, name in (("here", "."), ("below", "../below"), (".", "link"), (".", "new"), ("new", "../new2/deep")):
+        monkeypatch.chdir(tmp_path / place)
+        before = Path.cwd().stat().st_ino
+        assert cli.main(["data", "images", "mnist", name, "--train", "3", "--test", "2"]) == 0
+        assert sorted(path.name for path in Path(name).iterdir()) == ["test", "train"]
+        assert (len(list(Path(name, "train").iterdir())), len(list(Path(name, "test").iterdir()))) == (3, 2)
+        assert os.stat(".").st_ino == (tmp_path / place).stat().st_ino == before
+    assert (tmp_path / "link").is_symlink()
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli.main(["data", "images", "mnist", "."]) == 2
+    assert "is there already and not empty" in capsys.readouterr().err
+
+
 def test_nothing_half_written_stays(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        images.write(datasets.load("mnist"), tmp_path / "png", stop)
+    (tmp_path / "there").mkdir()
+    for name in ("png", "there"):
+        with pytest.raises(KeyboardInterrupt):
+            images.write(datasets.load("mnist"), tmp_path / name, stop)
     assert list(tmp_path.glob("*png*")) == []
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 # -- what is run ---------------------------------------------------------------------------------------------------
@@ -243,6 +269,31 @@ def test_the_whole_way_from_a_recipe_to_a_verdict(tmp_path: Path, capfd: pytest.
     # The same command again has nothing left to do; more epochs are another trial.
     assert cli.main([*command, "--fraction", str(FRACTION), "--track", "idiomatic", "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == document
+
+
+def test_a_reproduction_that_can_not_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["reproduce", "dense", "--backend", "fake", "--epochs", "1", "--seeds", "1", "--out", str(out)]
+    command += ["--fraction", str(FRACTION), "--track", "idiomatic", "--json"]
+    assert cli.main(command) == 0
+    first = (out / "reproduction.json").read_bytes()
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if "reproduction.json" not in path.name:
+            return write(path, data)
+        write(path, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_text", lambda path, text, *_, **__: full(path, text.encode()))
+    capfd.readouterr()
+    assert cli.main(command) == 2
+    assert "No space left on device" in capfd.readouterr().err
+    assert (out / "reproduction.json").read_bytes() == first
+    assert list(out.glob("*reproduction.json*")) == [out / "reproduction.json"]
 
 
 @pytest.mark.parametrize("phase", ["_unsupported", "_try"])

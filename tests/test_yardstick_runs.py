@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import report
-from bench import cli_show, progress, runner, trial
+from bench import cli, cli_show, progress, runner, trial
 from bench.cells import TrialCell
 from bench.estimate import estimate
 from bench.lanes import Job, Lanes
@@ -25,7 +25,7 @@ from bench.process import REFERENCE
 from bench.runner import Options
 from bench.sweep import load_sweep
 from bench.yardstick_plan import COSTLY, yardsticks_for
-from bench.yardsticks import PLAIN, TONED, YardstickCell
+from bench.yardsticks import METHODS, PLAIN, TONED, YardstickCell, run_yardstick
 from report import sentences, text
 from report.page import make_page
 from report.sentences import analyse
@@ -181,9 +181,45 @@ def test_what_can_not_be_scored_has_a_record_that_says_why(tmp_path: Path) -> No
     few = [replace(cell, train=10) for cell in what.yardsticks if cell.method == "linear"]
     missing = [replace(cell, dataset="folder:/no/such/folder") for cell in what.yardsticks if cell.method != "linear"]
     what = replace(what, certificates=(), trials=(), yardsticks=(*few, *missing, what.yardsticks[0]))
-    assert runner.run(what, tmp_path, QUIET).counts == {"crashed": 2, "ok": 1}
-    reasons = {record["cell"]["train"]: record["reason"] for record in records(tmp_path)}
-    assert "at least 20 training images" in reasons[10]
+    assert runner.run(what, tmp_path, QUIET).counts == {"unsupported": 1, "crashed": 1, "ok": 1}
+    (found,) = (record for record in records(tmp_path) if record["cell"]["train"] == 10)
+    assert (found["status"], found["stderr"]) == ("unsupported", None)
+    assert found["reason"] == "yardstick linear needs at least 20 training images; there are 10"
+
+
+def test_a_method_without_a_setting_for_the_images_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cell,) = (cell for cell in plan(CELL).yardsticks if cell.method == "gaussian")
+    monkeypatch.setitem(METHODS, "gaussian", replace(METHODS["gaussian"], allowed=lambda parameters, shape: False))
+    for one in (cell, replace(cell, dataset="photos", evaluate="whole")):
+        found = run_yardstick(one, tmp_path)
+        assert (found["status"], found["metrics"]) == ("unsupported", {})
+        assert found["reason"] == "yardstick gaussian has no setting for images of 12x12 pixels"
+
+
+def test_few_images_of_a_folder_are_no_failure_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["data", "images", "glyphs", "few", "--train", "12", "--test", "6"]) == 0
+    (tmp_path / "few.toml").write_text(
+        """
+        yardsticks = true
+        trial_track = "idiomatic"
+        timing.rounds = 0
+        [axes]
+        backend = "fake"
+        architecture = "dense"
+        latent = 4
+        dataset = "folder:few"
+        size = 12
+        batch_size = 6
+        epochs = 1
+        """
+    )
+    assert cli.main(["run", "few.toml", "--out", "run", "--jobs", "1"]) == 0, capfd.readouterr()
+    counts = Counter(record["status"] for record in records(tmp_path / "run") if record["kind"] == "yardstick")
+    assert counts["unsupported"] == 1, "the matrix"
+    assert set(counts) == {"ok", "unsupported"}
 
 
 def test_a_budget_leaves_them_out_with_the_reason(tmp_path: Path) -> None:

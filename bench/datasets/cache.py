@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -37,11 +37,19 @@ def arrays(folder: str, key: str, make: Callable[[], Arrays]) -> Arrays:
 def _write(path: Path, content: Arrays) -> None:
     """All or nothing: two processes may write the same file, a third may read it meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    part = part_of(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             np.savez(file, **content)  # type: ignore[arg-type]
         os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """Beside ``path``, where it is written before it is put in its place: no other process has this name.
+
+    A file that is opened there anew gets the rights that the umask leaves; one of :mod:`tempfile` would be for its
+    owner alone, and others may share the cache.
+    """
+    return path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")

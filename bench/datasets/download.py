@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.datasets.base import DataError
+from bench.datasets.cache import part_of
 from bench.datasets.published import PUBLICATIONS, File, Publication, download_folder, folders, sha256
 
 Progress = Callable[[str, int, int], None]
@@ -124,10 +124,10 @@ def _next(answer: http.client.HTTPResponse) -> bytes:
 def _fetch_from(url: str, path: Path, about: File, progress: Progress | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     request = urllib.request.Request(url, headers={"User-Agent": "daebench"})
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    part = part_of(path)
     try:
         digest, done = hashlib.sha256(), 0
-        with os.fdopen(handle, "wb") as file, _asked(request) as answer:
+        with part.open("xb") as file, _asked(request) as answer:
             while block := _next(answer):
                 done += len(block)
                 if done > about.size:
@@ -142,5 +142,4 @@ def _fetch_from(url: str, path: Path, about: File, progress: Progress | None) ->
             raise _NoFile(f"its SHA-256 is {digest.hexdigest()} instead of {about.sha256}")
         os.replace(part, path)
     finally:
-        with contextlib.suppress(FileNotFoundError):  # it is there only if something went wrong
-            os.unlink(part)
+        part.unlink(missing_ok=True)  # it is there only if something went wrong

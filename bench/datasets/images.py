@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.datasets.base import Bytes, DataError, Dataset, cache_dir
+from results.journal import named
 
 SPLITS = ("train", "test")
 COMPRESSION = 1
@@ -21,11 +22,14 @@ COMPRESSION = 1
 def write(data: Dataset, folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
     """Write all images of ``data``; returns how many.  ``progress(done, total)`` is called after each.
 
-    The folder appears in one step when everything is written.  DataError if something is there already.
+    A new folder appears in one step when everything is written.  One that is there stays the one that it is, for
+    somebody may stand in it, and gets its two folders then.  DataError if it is not empty.
     """
+    folder = named(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is there already and not empty; name a folder that is not, or remove it")
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    there = folder.exists()
+    part = folder / f".{os.getpid()}.part" if there else folder.with_name(f".{folder.name}.{os.getpid()}.part")
     splits: dict[str, Bytes] = {split: getattr(data, split) for split in SPLITS}
     total, done = sum(map(len, splits.values())), 0
     try:
@@ -37,9 +41,11 @@ def write(data: Dataset, folder: Path, progress: Callable[[int, int], None] = la
                 _save(image, target / f"{number:0{digits}}.png")
                 done += 1
                 progress(done, total)
-        if folder.exists():
-            folder.rmdir()  # empty, as was seen above
-        part.rename(folder)
+        if there:
+            for split in SPLITS:
+                (part / split).rename(folder / split)
+        else:
+            part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return total

@@ -29,7 +29,7 @@ def write(trained: Trained, path: Path) -> list[Path]:
     """The file written."""
     texts = {
         "architecture": json.dumps(to_json(trained.architecture)),
-        "about": json.dumps({"record": trained.record["id"], "cell": trained.cell.axes(), "network": trained.sentence}),
+        "about": json.dumps({"record": trained.identity, "cell": trained.cell.axes(), "network": trained.sentence}),
     }
     arrays: dict[str, Any] = {**trained.weights, **{name: np.array(text) for name, text in texts.items()}}
     with path.open("wb") as file:  # a path would get a suffix of savez's own

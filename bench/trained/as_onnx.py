@@ -1,7 +1,8 @@
 """A trained network as ONNX: images (batch, height, width, channels) in and out, the batch of any size.
 
 The graph is built from the specification, layer by layer: it is small, it is exact, and no framework's exporter stands
-between.  A fully convolutional network takes images of any height and width.
+between.  A fully convolutional network takes images of other sizes too; which of them come back in their own size,
+its doc string says.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.trained import sizes
 from implementations.architecture import (
     BatchNorm,
     Conv2D,
@@ -48,14 +50,16 @@ def write(trained: Trained, path: Path) -> list[Path]:
         builder.add(node)
     builder.finish()
     height, width, channels = network.input_shape
-    shape = ["batch", *(("height", "width") if anywhere else (height, width)), channels]
+    given: list[int | str] = ["height", "width"] if anywhere else [height, width]
+    # One name is one number: only where every size comes back as it went in may both ends have the same.
+    back = given if not anywhere or sizes.kept(network).step == 1 else [f"{OUTPUT}_{name}" for name in given]
     graph = helper.make_graph(
         builder.nodes,
         trained.name,
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", *given, channels])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", *back, channels])],
         builder.constants,
-        doc_string=f"{trained.sentence}. Values: 0 is black, 1 is white.",
+        doc_string=f"{trained.sentence}. Values: 0 is black, 1 is white. {sizes.sentence(network)}",
     )
     model = helper.make_model(
         graph, producer_name="daebench", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]

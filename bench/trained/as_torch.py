@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.trained import sizes
 from implementations.architecture import (
     BatchNorm,
     Conv2D,
@@ -91,16 +92,21 @@ class ExportNameError(ValueError):
 
 def write(trained: Trained, path: Path) -> list[Path]:
     """The files written: the module ``path``, and the weights beside it."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
+    beside = path.with_suffix(".safetensors")
+    # Its own writer tells of a full disk in an error that is none of the system's.
+    beside.write_bytes(save(_state(trained), metadata={"record": trained.identity, "network": trained.sentence}))
+    path.write_text(source(trained, path.stem), encoding="utf-8")
+    return [path, beside]
+
+
+def check_name(trained: Trained, path: Path) -> None:
+    """ExportNameError unless Python can import a file of this name."""
     if not path.stem.isidentifier():
         raise ExportNameError(
             f"--output {path}: {path.stem!r} is no name of a Python module; name it like {name_of(trained)}.py"
         )
-    beside = path.with_suffix(".safetensors")
-    save_file(_state(trained), beside, metadata={"record": trained.record["id"], "network": trained.sentence})
-    path.write_text(source(trained, path.stem), encoding="utf-8")
-    return [path, beside]
 
 
 def name_of(trained: Trained) -> str:
@@ -130,23 +136,24 @@ def source(trained: Trained, module: str) -> str:
     steps: list[str] = []
     for node in network.nodes():
         _write(node, members, steps)
-    height, width, channels = network.input_shape
-    sizes = f"The size is fixed: {height}x{width} pixels."
-    if network.is_fully_convolutional:
-        by = network.stride()
-        sizes = "Images may have any size." if by == 1 else f"Height and width may be any multiples of {by}."
     text = "\n".join(steps)
     return _MODULE.format(
-        sentence=trained.sentence,
+        sentence=_in_docstring(trained.sentence),
         weights=f"{module}.safetensors",
         module=module,
-        channels=channels,
-        sizes=sizes,
-        record=trained.record["id"],
+        channels=network.input_shape[-1],
+        sizes=sizes.sentence(network),
+        record=_in_docstring(trained.identity),
         members="\n".join(f"        {line}" for line in members),
         steps="\n".join(f"        {line}" for line in steps),
         helpers=_PAD if "pad_same(" in text else "",
     )
+
+
+def _in_docstring(line: str) -> str:
+    """``line`` such that it ends no docstring and begins no escape: the module is run, and its record may be somebody
+    else's."""
+    return line.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _write(node: Node, members: list[str], steps: list[str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from bench.trained import as_keras, as_npz, as_onnx, as_torch
 from bench.words import one_of
 from implementations import counter
+from results.writing import drafts, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,20 +46,35 @@ def default_path(trained: Trained, form: Form) -> Path:
 
 def export(trained: Trained, form: Form, path: Path) -> tuple[list[Path], float | None]:
     """Write ``trained`` to ``path``.  Returns the files, and the largest deviation of what they compute from the
-    NumPy reference (None where nothing here can load them)."""
+    NumPy reference (None where nothing here can load them).
+
+    FormError where they can not be written or compute something else: what stood there before then stays.
+    """
     if path.suffix != SUFFIX[form]:
         raise FormError(f"--output {path}: a file for {form} ends in {SUFFIX[form]}")
-    files = _write(trained, form, path)
-    if form == "onnx" and not _installed("onnxruntime"):
-        return files, None
-    noisy = _images(trained)
-    deviation = float(np.abs(_runs()[form](path, noisy) - _expected(trained, noisy)).max())
-    if not deviation <= TOLERANCE:
-        raise FormError(
-            f"{path}: what was written computes something else, up to {deviation:.2g} from the trained network "
-            f"(allowed is {TOLERANCE:g}); do not use it"
-        )
+    if form == "torch":
+        as_torch.check_name(trained, path)
+    with drafts(path) as folder:
+        # Under its own name: the parts of a module know each other by it.
+        written = _write(trained, form, folder / path.name)
+        deviation = _deviation(trained, form, folder / path.name)
+        if deviation is not None and not deviation <= TOLERANCE:
+            raise FormError(
+                f"{path} is not written: what came of it computes something else, up to {deviation:.2g} from the "
+                f"trained network (allowed is {TOLERANCE:g})"
+            )
+        files = [path.with_name(draft.name) for draft in written]
+        for draft, file in reversed(list(zip(written, files, strict=True))):  # a module after its weights
+            put(draft, file)
     return files, deviation
+
+
+def _deviation(trained: Trained, form: Form, path: Path) -> float | None:
+    """Of what the file computes from the NumPy reference, the largest; None where nothing here can load it."""
+    if form == "onnx" and not _installed("onnxruntime"):
+        return None
+    noisy = _images(trained)
+    return float(np.abs(_runs()[form](path, noisy) - _expected(trained, noisy)).max())
 
 
 def _write(trained: Trained, form: Form, path: Path) -> list[Path]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench import kept
 from bench.cells import TrialCell
+from bench.words import visible
 from implementations.architecture import Architecture
 from results.journal import RECORDS, JournalError, scan
-from results.loading import is_native
+from results.loading import RunError, is_native, load_run
 from results.schema import LATER_AXES, Record
 
 if TYPE_CHECKING:
@@ -42,18 +43,22 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """A name for files: "conv-64-1a2b3c4d"; letters, digits, "-", "_" and "." alone."""
-        network = "".join(letter if letter.isalnum() else "-" for letter in self.cell.architecture).strip("-")
+        """A name for files: "conv-64-1a2b3c4d"; letters, digits and "-" alone, whatever the record says."""
         latent = f"-{self.cell.latent}" if self.cell.latent is not None else ""
-        return f"{network}{latent}-{self.record['id'][:8]}"
+        return f"{_plain(self.cell.architecture)}{latent}-{_plain(self.record['id'][:8])}"
+
+    @property
+    def identity(self) -> str:
+        """Its id, as text that any file can hold: the record may be somebody else's."""
+        return visible(self.record["id"])
 
     @property
     def sentence(self) -> str:
-        """What it is, in one line."""
+        """What it is, in one line of text that any file can hold: the record may be somebody else's."""
         cell = self.cell
         code = f" with a code of {cell.latent}" if cell.latent is not None else ""
         colour = "gray" if cell.channels == 1 else "colour"
-        return (
+        return visible(
             f"{cell.architecture}{code} for {colour} images of {cell.height}x{cell.width} pixels, trained by "
             f"{cell.backend} on {cell.dataset} with {cell.corruption}"
         )
@@ -117,15 +122,46 @@ def _one(identity: str, known: Sequence[tuple[Record, Path]], folders: Sequence[
     if len(identity) < LEAST:
         raise RecordNotFound(f"record {identity!r}: give at least {LEAST} characters of its id")
     found = [(record, folder) for record, folder in known if record["id"].startswith(identity)]
+    found = [item for item in found if item[0]["id"] == identity] or found
     if not found:
         able = [record["id"] for record, _ in known if "weights" in record]
         some = ", ".join(name[:16] for name in able[:LISTED]) + (", ..." if len(able) > LISTED else "")
         there = f"trials with weights there: {some}" if able else "no trial there has kept its weights"
         raise RecordNotFound(f"record {identity!r} is not in {where}; {there}")
-    # Of one cell the newest record with weights: versions may have changed since an older one.
     able = [(record, folder) for record, folder in found if "weights" in record]
     cells = {record["id"].partition("-")[0] for record, _ in found}
     if len(cells) > 1:
         listed = ", ".join(sorted(cells)[:LISTED])
         raise RecordNotFound(f"record {identity!r} may be any of {listed}: give more of its id")
-    return max(able or found, key=lambda item: str(item[0]["started"]))
+    # Of one id the newest: a run may have been copied, or begun anew.
+    return max(_same(identity, able) or found, key=lambda item: str(item[0]["started"]))
+
+
+def _same(identity: str, able: list[tuple[Record, Path]]) -> list[tuple[Record, Path]]:
+    """Of records of one cell those of one id.  Others of it come from other versions or other images: those whose file
+    is gone (published runs come without) or that their own run has replaced do not count, and if several are left,
+    RecordNotFound names them."""
+    able = [(record, folder) for record, folder in able if (folder / record["weights"]).is_file()] or able
+    if len({record["id"] for record, _ in able}) > 1:
+        able = [(record, folder) for record, folder in able if record["id"] in _current(folder, record)] or able
+    if len({record["id"] for record, _ in able}) > 1:
+        listed = ", ".join(f"{record['id']} (in {folder})" for record, folder in able[:LISTED])
+        more = ", ..." if len(able) > LISTED else ""
+        raise RecordNotFound(
+            f"record {identity!r} may be any of {listed}{more}, made by other versions or from other images: give the "
+            "whole id, or the run with --run DIR"
+        )
+    return able
+
+
+def _current(folder: Path, record: Record) -> set[str]:
+    """Ids of the records that the run in ``folder`` counts; that of ``record`` where it can not be read as a run."""
+    try:
+        return {one["id"] for one in load_run(folder).of("trial")}
+    except RunError:
+        return {record["id"]}
+
+
+def _plain(text: str) -> str:
+    """``text`` with "-" for all that a name of a file had better not hold."""
+    return "".join(letter if letter.isalnum() else "-" for letter in text).strip("-")

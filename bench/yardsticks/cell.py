@@ -104,10 +104,9 @@ class YardstickBench:
         Returns ``status`` ("ok", "unsupported" or "diverged"), ``reason``, ``metrics`` (see :func:`metrics`),
         ``pictures``, ``hashes``, ``calibration`` and, if ok, ``scores``, a file.  Exceptions of the data pass through.
         """
-        nothing: dict[str, Any] = {"metrics": {}, "pictures": {}, "hashes": {}, "calibration": {}}
         missing = None if cell.method == LINEAR else METHODS[cell.method].missing()
         if missing:
-            return {**nothing, "status": "unsupported", "reason": missing}
+            return _without("unsupported", missing)
         pairs = self._pairs.get(cell.noise, lambda: load_pairs(cell))
         if cell.evaluate == "whole":
             return self._whole(cell, pairs, folder)
@@ -115,8 +114,10 @@ class YardstickBench:
         shown = np.sort(counter.permutation(len(pairs.clean_test), "pictures")[:PICTURES])
         try:
             result = self._result(cell, pairs, [int(index) for index in shown])
+        except YardstickError as error:  # too few images for a matrix, or none of a size that the method can do
+            return _without("unsupported", str(error), hashes)
         except quality.QualityError as error:
-            return {**nothing, "hashes": hashes, "status": "diverged", "reason": str(error)}
+            return _without("diverged", str(error), hashes)
         pictures = {"clean": pairs.clean_test[shown], "noisy": pairs.noisy_test[shown], "denoised": result.shown}
         return {
             "status": "ok",
@@ -131,7 +132,10 @@ class YardstickBench:
     def _whole(self, cell: YardstickCell, pairs: Pairs, folder: Path) -> dict[str, Any]:
         """Calibrated on the patches that networks are trained on, scored on whole images.  No rate: images differ."""
         chosen = METHODS[cell.method]
-        found = calibrate(chosen, pairs.noisy_train, pairs.clean_train)
+        try:
+            found = calibrate(chosen, pairs.noisy_train, pairs.clean_train)
+        except YardstickError as error:
+            return _without("unsupported", str(error))
         scored = whole.evaluate(cell, lambda images: chosen.denoise(images, found.parameters))
         hashes = {**scored.hashes(pairs.hashes["data"], pairs.hashes["noisy"]), "source": source_digest()}
         result: dict[str, Any] = {
@@ -160,6 +164,18 @@ class YardstickBench:
 def run_yardstick(cell: YardstickCell, folder: Path) -> dict[str, Any]:
     """One cell by itself, see :meth:`YardstickBench.run`."""
     return YardstickBench().run(cell, folder)
+
+
+def _without(status: str, reason: str, hashes: dict[str, str] | None = None) -> dict[str, Any]:
+    """What :meth:`YardstickBench.run` returns where there is nothing to be scored."""
+    return {
+        "status": status,
+        "reason": reason,
+        "metrics": {},
+        "pictures": {},
+        "hashes": hashes or {},
+        "calibration": {},
+    }
 
 
 def metrics(result: Result, noisy: quality.Scores, values: int) -> dict[str, float]:
