@@ -232,21 +232,27 @@ def breakeven_findings(starts: Sequence[Start], epoch: Epoch | None) -> list[Fin
         "after some time": kinds.count("overtakes"),
         "only at first": kinds.count("overtaken"),
         "never": kinds.count("never"),
-        "undecided": kinds.count("undecided"),
     }
+    undecided = len(kinds) - sum(counts.values())
+    open_ = "Counted from a cold start, it is open whether"
     if len(meetings) == 1:
         ((label, only),) = meetings
+        if undecided:
+            return [Finding("Break-even", f"{label}: {open_} {only.a.name} is ever ahead of {only.b.track}")]
         said = f"Counted from a cold start, {only.a.name} is ahead of {only.b.track} {_meets(only, epoch)}"
         return [Finding("Break-even", f"{label}: {said}")]
     found = text.listing([f"{word} in {count}" for word, count in counts.items() if count])
-    headline = f"Counted from a cold start, tuned is ahead of idiomatic {found}"
+    headline = f"Counted from a cold start, tuned is ahead of idiomatic {found} of {len(meetings)} comparisons"
+    headline += f", undecided in {undecided}" if undecided else ""
+    if undecided == len(meetings):
+        headline = f"{open_} tuned is ever ahead of idiomatic, in all {undecided} comparisons"
     if len(meetings) > MOST_COMPARISONS:
-        return [Finding("Break-even", f"{headline} of {len(meetings)} comparisons")]  # each stands with its chart
+        return [Finding("Break-even", headline)]  # each stands with its chart
     parts = []
     for label, those in several:
         met = [f"{meeting.a.backend} {_meets(meeting, epoch)}" for meeting in those]
         parts += [f"{label}: {', '.join(met)}"] if met else []
-    return [Finding("Break-even", f"{headline} of {len(meetings)} comparisons", "; ".join(parts))]
+    return [Finding("Break-even", headline, "" if undecided == len(meetings) else "; ".join(parts))]
 
 
 def lead_sentence(start: Start, epoch: Epoch | None) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,28 @@ def test_break_even_is_told_in_images_and_epochs(run: Run) -> None:
     table = make_page(run).starts[1][1]
     assert set(column(table, "outcome")) <= {"overtakes it", "ahead from the start"}
     assert len(table.rows) == 3 + 6 - 1  # tracks of 3 backends (keras[torch]'s has no certificate), the first against 6
+
+
+def test_what_is_undecided_is_said_to_be_open(run: Run) -> None:
+    analysis = analyse(run)
+
+    def said(undecided: int, of: int) -> str:
+        """Of that many comparisons of tracks, with the first of them undecided."""
+        meetings = [meeting for start in analysis.starts for meeting in start.of_tracks][:of]
+        made = tuple(
+            replace(one, found=replace(one.found, kind="undecided")) if place < undecided else one
+            for place, one in enumerate(meetings)
+        )
+        (found,) = sentences.breakeven_findings([replace(analysis.starts[0], meetings=made)], analysis.epoch)
+        return found.sentence
+
+    assert "tuned is ahead of idiomatic after some time in 2 of 3 comparisons, undecided in 1: " in said(1, 3)
+    assert (
+        said(3, 3)
+        == "Counted from a cold start, it is open whether tuned is ever ahead of idiomatic, in all 3 comparisons."
+    )
+    assert "it is open whether " in said(1, 1)
+    assert "undecided" not in said(0, 3)
 
 
 def test_who_is_first_from_how_many_images_on(run: Run) -> None:
