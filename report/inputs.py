@@ -15,6 +15,7 @@ from typing import Any
 from report import text
 from report.groups import alike
 from report.naming import ASKED, WHO, backend_key, configuration_label
+from report.tables import printable
 from results.loading import Run, is_native
 from results.schema import Record
 
@@ -96,7 +97,7 @@ def _where(cell: dict[str, Any], axes: Sequence[str]) -> str:
     parts.append(str(cell["dataset"]))
     if "corruption" in axes:
         parts += [str(cell["corruption"]), f"seed {cell['seed']}"]
-    return ", ".join(parts)
+    return printable(", ".join(parts))
 
 
 def _parties(groups: Sequence[Sequence[Record]]) -> tuple[str, ...]:
