@@ -21,6 +21,7 @@ from bench.history import add_run, entries, label
 from results.history import Entry, HistoryError, append_history, read_history
 from results.journal import read_run_file, write_run_file
 from results.loading import load_run
+from results.schema import LATER_AXES
 from results.steps import SHORTEST, find_levels
 from results.trend import Series, trends
 from tests.valid_charts import check_charts
@@ -209,6 +210,14 @@ def test_trials_count_as_their_mean_over_seeds(tmp_path: Path) -> None:
     assert len(scores) == 3
     assert value == pytest.approx(np.mean(scores))
     assert low < value < high
+
+
+def test_a_label_is_the_same_with_axes_that_came_later() -> None:
+    """Those of records from before join those of today, which have more axes, at their usual values."""
+    axes = {**AXES, "dataset": "glyphs"}
+    later = {**axes, **LATER_AXES["trial"]}
+    assert label(later) == label(axes)
+    assert label({**later, "evaluate": "whole"}) != label(axes)
 
 
 def test_no_two_cells_of_a_run_have_the_same_label(recorded: Path) -> None:

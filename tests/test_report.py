@@ -20,6 +20,7 @@ import report
 from report import sentences, text
 from report.charts import Chart
 from report.facts import fact_sheet, time_spent
+from report.groups import counted
 from report.naming import natural_key
 from report.page import embedded_json, embedded_script, make_page
 from report.sentences import analyse
@@ -273,6 +274,22 @@ def test_the_frontier_holds_what_nothing_beats_in_both(run: Run) -> None:
         ("keras[tensorflow] tuned", "dense"),
     }
     assert basis == "gaussian(0.2), 1 seed"  # all that keras[jax] and keras[torch] were trained on
+
+
+def test_trials_of_who_computes_something_else_are_in_no_trade_off(run: Run) -> None:
+    loads = analyse(run).loads
+    wrong = frozenset(record["id"] for record in run.of("trial", "ok") if record["cell"]["backend"] == "torch")
+    assert "torch" in {point.backend for point in frontier(run, loads)[0]}
+    assert "torch" not in {point.backend for point in frontier(run, loads, wrong)[0]}
+    assert "torch" in {curve.backend for panel in panels(run, loads) for curve in panel.curves}
+    assert "torch" not in {curve.backend for panel in panels(run, loads, wrong) for curve in panel.curves}
+
+
+def test_what_a_mean_is_over_is_called_what_it_is() -> None:
+    one, other = ("gaussian(0.4)", "gaussian(0.4), mnist"), ("gaussian(0.4)", "gaussian(0.4), glyphs")
+    assert counted([one]) == "gaussian(0.4), mnist"
+    assert counted([one, ("masking(0.5)", "masking(0.5), mnist")]) == "2 corruptions"
+    assert counted([one, other]) == "2 conditions"
 
 
 def test_curves_by_seconds_are_on_one_clock(run: Run) -> None:
