@@ -8,13 +8,14 @@ changed, or of another version of a data set.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from report import text
 from report.groups import alike
 from report.naming import ASKED, WHO, backend_key, configuration_label
+from report.native import WENT_IN
 from report.tables import printable
 from results.loading import Run, is_native
 from results.schema import Record
@@ -64,13 +65,7 @@ def inputs(run: Run) -> Inputs:
     for name in ("weights", "order"):
         unlike += _differing(trials, name, whole)
     several = [group for group in alike(trials, whole) if len(group) > 1]
-    told = all(
-        _hash(record, name) is not None
-        for group in several
-        for record in group
-        for name in INPUTS
-        if not (name == "weights" and is_native(record))
-    )
+    told = all(_hash(record, name) is not None for group in several for record in group for name in _common(record))
     return Inputs(sum(map(len, several)), tuple(unlike), told)
 
 
@@ -102,19 +97,21 @@ def _where(cell: dict[str, Any], axes: Sequence[str]) -> str:
 
 def _parties(groups: Sequence[Sequence[Record]]) -> tuple[str, ...]:
     """ "keras[tensorflow] and torch (from 2026-11-20 14:03 on)": backends alone would not always tell them apart."""
-    said = []
-    for group in sorted(groups, key=lambda group: min(str(record["started"]) for record in group)):
+    found = []
+    for group in groups:
         backends = sorted({str(record["cell"]["backend"]) for record in group}, key=backend_key)
-        begun = min(str(record["started"]) for record in group)[:16].replace("T", " ")
-        said.append(f"{text.listing(backends)} (from {begun} on)")
-    return tuple(said)
+        found.append((min(str(record["started"]) for record in group), text.listing(backends)))
+    return tuple(f"{names} (from {begun[:16].replace('T', ' ')} on)" for begun, names in sorted(found))
+
+
+def _common(record: Record) -> Collection[str]:
+    """Of :data:`INPUTS` what it should have in common with others."""
+    return WENT_IN if is_native(record) else INPUTS
 
 
 def _hash(record: Record, name: str) -> str | None:
     """None where it was not recorded, or says nothing."""
-    if name == "weights" and is_native(record):
-        return None
-    found = record.get("hashes", {}).get(name)
+    found = record.get("hashes", {}).get(name) if name in _common(record) else None
     return None if found is None else str(found)
 
 
