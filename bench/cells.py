@@ -21,11 +21,13 @@ from implementations.training import (
     make_optimizer,
     native_training,
 )
+from results.convergence import HeldOut
 from results.schema import LATER_AXES
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 
+Until = Literal["epochs", "converged"]
 Validation = Literal["noisy", "clean"]
 VALIDATIONS: tuple[Validation, ...] = get_args(Validation)
 Evaluate = Literal["patches", "whole"]
@@ -78,6 +80,8 @@ class Noised(Protocol):
     def clip(self) -> bool: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def val(self) -> HeldOut: ...
     @property
     def repeats(self) -> int: ...
     @property
@@ -159,9 +163,17 @@ class TrialCell(Cell):
     repeats: int = 1
     """The training set stands so often in an epoch, each copy with noise of its own."""
     validation: Validation = "noisy"
-    """What the validation loss is taken on: the noisy test images, or the clean ones (which should come back as they
-    are).  Scores are always those of the noisy ones."""
+    """What the validation loss is taken on: the noisy validation images, or the clean ones (which should come back as
+    they are).  Scores are always those of the noisy ones."""
+    val: HeldOut = "test"
+    """Training images that are held out for validation; None: as many as :mod:`results.convergence` says.  "test" holds
+    out none and validates on the test images, as everything did before there was this axis."""
     epochs: int = 5
+    """Of the training, or at most where it goes on ``until`` it has converged."""
+    until: Until = "epochs"
+    """``converged``: until the PSNR of the validation images has stopped rising; the best weights are scored."""
+    max_seconds: float | None = None
+    """Seconds of training after which no further epoch is begun."""
     seed: int = 0
     evaluate: Evaluate = "patches"
     """What is scored: test images of the size that the network was trained on, or whole images of any size.  Then the

@@ -29,6 +29,7 @@ from bench.timing import (
 from bench.yardsticks.linear import LARGEST
 from implementations import catalog
 from implementations.architecture import Conv2DTranspose
+from results import convergence
 
 if TYPE_CHECKING:
     from bench.cells import Cell, CertificateCell, Noised, Point, TimingCell, TrialCell
@@ -86,6 +87,8 @@ PIXELS = 784
 """Of an image of MNIST, 28x28, for which the seconds below stand."""
 SCORE = 2e-4
 """Seconds to score one test image (both SSIMs), of 28x28 pixels."""
+CONVERGES = 0.4
+"""Of the epochs that a training may take at most, those that one takes until it has converged: a guess."""
 CORRUPT = 5e-5
 """Seconds to corrupt one image of 28x28 pixels."""
 YARDSTICKS = {
@@ -249,16 +252,29 @@ def inference_seconds(cell: Cell, samples: int) -> float:
 def trial_seconds(cell: TrialCell) -> float:
     """Seconds to corrupt, train and score, the network being compiled already."""
     train, test = _images(cell)
-    train *= cell.repeats
+    checked = _validation_images(cell, train, test)
+    train = (train - (0 if cell.val == "test" else checked)) * cell.repeats
     pixels = _size(cell)
-    epochs = cell.epochs * (training_seconds(cell, train) + inference_seconds(cell, test) + 2e-5 * pixels * test)
-    noise = (train * (cell.epochs if cell.refresh else 1) + test) * CORRUPT * pixels
+    count = cell.epochs * (CONVERGES if cell.until == "converged" else 1.0)
+    looking = inference_seconds(cell, checked) + 2e-5 * pixels * checked
+    epochs = count * (training_seconds(cell, train) + looking)
+    if cell.max_seconds is not None:
+        epochs = min(epochs, cell.max_seconds + count * looking)
+    epochs += inference_seconds(cell, test)
+    noise = (train * (count if cell.refresh else 1) + test + checked) * CORRUPT * pixels
     codes = CODES * (min(train, PROBE_IMAGES) + min(test, PROBE_IMAGES)) if cell.codes else 0.0
     if cell.evaluate == "whole":
         return epochs + noise + codes + _whole_seconds(cell)
     others = max(len(cell.cross_corruptions) - 1, 0)
     cross = others * (test * CROSS * pixels + inference_seconds(cell, test))
     return epochs + noise + codes + cross + test * SCORE * pixels
+
+
+def _validation_images(cell: TrialCell, train: int, test: int) -> int:
+    """Images that learning curves are taken on."""
+    if cell.val == "test":
+        return test
+    return convergence.validation_count(train) if cell.val is None else cell.val
 
 
 def _whole_seconds(cell: TrialCell) -> float:

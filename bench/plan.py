@@ -20,11 +20,12 @@ import numpy as np
 from bench import corruption, datasets, machine, whole
 from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, TimingCell, TrialCell
 from bench.datasets import folder
-from bench.sweep import ALL, DEFAULT, FIRST, Sweep, SweepError, Timing
+from bench.sweep import ALL, CONVERGED, DEFAULT, FIRST, NONE, TEST, Sweep, SweepError, Timing
 from bench.yardstick_plan import yardsticks_for
 from bench.yardsticks import YardstickCell
 from implementations import adapter, catalog
 from implementations.training import canonical_optimizer, make_optimizer
+from results.convergence import HeldOut
 
 NATIVE_UNTIMED = (
     "cells with native defaults are not timed: no certificate says what they compute (defaults = 'matched' is timed)"
@@ -147,11 +148,18 @@ def _check_data(sweep: Sweep) -> list[str]:
     notes = []
     for grid in sweep.grids:
         for name in grid["dataset"]:
-            counts = {"train": _largest(grid["train"]), "test": _largest(grid["test"])}
-            if sweep.scoring.evaluate == "whole":
-                found = datasets.check_whole(name, **counts, size=_largest(grid["size"]))
-            else:
-                found = datasets.check(name, **counts)
+            most = {"train": _largest(grid["train"]), "test": _largest(grid["test"])}
+            # More images of a split are asked for nowhere, and none leaves fewer to train on.
+            least = {**most, "train": _smallest(grid["train"])}
+            found: tuple[str, ...] = ()
+            ways: list[tuple[dict[str, int | None], HeldOut]] = [(most, TEST)]
+            ways += [(least, _held_out(val)) for val in grid["val"]]
+            for counts, val in ways:
+                if sweep.scoring.evaluate == "whole":
+                    found += datasets.check_whole(name, **counts, size=_largest(grid["size"]), val=val)
+                else:
+                    found += datasets.check(name, **counts, val=val)
+            found = tuple(dict.fromkeys(found))
             notes += [f"{name}: {note}" for note in found[:MOST_NOTES]]
             if len(found) > MOST_NOTES:
                 notes.append(f"{name}: and {len(found) - MOST_NOTES} more notes like these")
@@ -180,6 +188,7 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[C
     for values in itertools.product(*named.values()):
         axes = {**common, **dict(zip(named, values, strict=True))}
         size, latent = _number(axes.pop("size")), axes.pop("latent")
+        length = _length(axes)
         try:
             height, width, channels = datasets.image_shape(axes["dataset"], size, axes["channels"])
         except ValueError as error:
@@ -189,6 +198,8 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[C
         cell = TrialCell(
             **{
                 **axes,
+                **length,
+                "val": _held_out(axes["val"]),
                 "track": tracks[axes["backend"]],
                 "latent": None if latent == DEFAULT else latent,
                 "height": height,
@@ -217,6 +228,25 @@ def _trials(grid: Mapping[str, Sequence[Any]], sweep: Sweep, unfit: list[tuple[C
 
 def _largest(values: Sequence[int | str]) -> int | None:
     return max((int(value) for value in values if value != ALL), default=None)
+
+
+def _smallest(values: Sequence[int | str]) -> int | None:
+    return min((int(value) for value in values if value != ALL), default=None)
+
+
+def _held_out(value: int | str) -> HeldOut:
+    return None if value == DEFAULT else TEST if value == TEST else int(value)
+
+
+def _length(axes: dict[str, Any]) -> dict[str, Any]:
+    """The axes of a cell that say how long it is trained, for those of a sweep, which are taken out of ``axes``."""
+    epochs, most, seconds = (axes.pop(name) for name in ("epochs", "max_epochs", "max_seconds"))
+    converged = epochs == CONVERGED
+    return {
+        "epochs": int(most if converged else epochs),
+        "until": "converged" if converged else "epochs",
+        "max_seconds": None if seconds == NONE else float(seconds),
+    }
 
 
 def _all(values: Sequence[str], every: Iterable[str]) -> list[str]:

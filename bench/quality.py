@@ -219,6 +219,16 @@ def summarise(scores: Basic, noisy: Basic) -> dict[str, float]:
     return summary
 
 
+def over_mean_image(scores: Basic, mean_image: Basic) -> dict[str, float]:
+    """What the mean training image scores in place of every image, ``psnr_mean_image`` in dB and ``ssim_mean_image``,
+    and the lead of ``scores`` over it, image by image: ``psnr_over_mean`` with ``_low`` and ``_high``, dB."""
+    return {
+        "psnr_mean_image": float(mean_image.psnr.mean()),
+        "ssim_mean_image": float(mean_image.ssim.mean()),
+        **_mean_interval("psnr_over_mean", scores.psnr - mean_image.psnr),
+    }
+
+
 def _mean_interval(name: str, values: Values) -> dict[str, float]:
     from scipy.special import stdtrit  # the quantile of Student's t, without the second that scipy.stats takes
 

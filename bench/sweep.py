@@ -41,7 +41,14 @@ else:
 
 Value = str | int | float | bool
 DEFAULT = "default"
-"""For ``latent``: the network's own size, or 64; for ``learning_rate``: the optimizer's own."""
+"""For ``latent``: the network's own size, or 64; for ``learning_rate``: the optimizer's own; for ``val``: a tenth of
+the training images, at most 1,000."""
+TEST: Literal["test"] = "test"
+"""For ``val``: none are held out, the test images are looked at."""
+CONVERGED = "converged"
+"""For ``epochs``: until the validation PSNR has stopped rising, at most ``max_epochs``."""
+NONE = "none"
+"""For ``max_seconds``: no limit."""
 ALL = "all"
 """For ``backend`` and ``architecture``: every one; for ``train``, ``test`` and ``size``: what the data set has."""
 FIRST = "first"
@@ -79,16 +86,17 @@ def _single(check: Callable[[Any], list[Any]]) -> Callable[[Any], Any]:
     return lambda value: check([value])[0]
 
 
-def _numbers(kind: type, low: float, word: str | None = None, *, above: bool = False) -> Callable[[Any], list[Any]]:
+def _numbers(kind: type, low: float, *words: str, above: bool = False) -> Callable[[Any], list[Any]]:
     name = "a whole number" if kind is int else "a number"
-    allowed = f"{name} {'above' if above else 'from'} {low}" + (f" or {word!r}" if word else "")
+    allowed = " or ".join([f"{name} {'above' if above else 'from'} {low}", *map(repr, words)])
 
     def check(value: Any) -> list[Any]:
         for item in _listed(value):
             number = isinstance(item, kind) or (kind is float and isinstance(item, int))
             fits = number and not isinstance(item, bool) and (low < item if above else low <= item) and item < 2**63
-            if not fits and item != word:
-                raise ValueError(f"{item!r} is not allowed here: use {allowed}")
+            if not fits and item not in words:
+                hint = did_you_mean(item, words) if isinstance(item, str) and words else ""
+                raise ValueError(f"{item!r} is not allowed here{hint}: use {allowed}")
         return _listed(value)
 
     return check
@@ -167,11 +175,14 @@ class Axes(BaseModel):
     refresh: Annotated[list[bool] | None, BeforeValidator(_truths)] = None
     repeats: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
     validation: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: VALIDATIONS))] = None
+    val: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, DEFAULT, TEST))] = None
     loss: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: training.LOSSES))] = None
     optimizer: Annotated[list[str] | None, BeforeValidator(_optimizers)] = None
     learning_rate: Annotated[list[float | str] | None, BeforeValidator(_numbers(float, 0, DEFAULT, above=True))] = None
     batch_size: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
-    epochs: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    epochs: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, CONVERGED))] = None
+    max_epochs: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    max_seconds: Annotated[list[float | str] | None, BeforeValidator(_numbers(float, 0, NONE, above=True))] = None
     seed: Annotated[list[int] | None, BeforeValidator(_numbers(int, 0))] = None
 
     def given(self) -> dict[str, list[Value]]:
@@ -197,11 +208,14 @@ DEFAULTS: dict[str, list[Value]] = {
     "refresh": [False],
     "repeats": [1],
     "validation": ["noisy"],
+    "val": [DEFAULT],
     "loss": ["mse"],
     "optimizer": ["adam"],
     "learning_rate": [DEFAULT],
     "batch_size": [128],
     "epochs": [5],
+    "max_epochs": [200],
+    "max_seconds": [NONE],
     "seed": [0],
 }
 """What an axis holds that nobody mentions."""

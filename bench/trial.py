@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from bench import afterwards, corruption, datasets, quality, transfer, whole
 from bench.cells import Noised, TrialCell
 from bench.kept import save_strip
+from bench.learning import Tell, learn
 from bench.lru import Lru
 from bench.networks import Networks
 from bench.parts import Parts
 from implementations import aligned, counter, parameters
 from implementations.adapter import Adapter, source_digest
-from implementations.parameters import Array
-from implementations.training import Loss, Training
+from implementations.training import Training
+from results import convergence
 
 Images = NDArray[np.float32]
 
@@ -36,12 +37,6 @@ DATA_KEPT = 2
 """Clean and noisy sets kept in a worker ..."""
 KEPT_BYTES = 2**26
 """... but beside the one in use none beyond this: a full MNIST in float32 is 220 MB."""
-PROBABILITY_FLOOR = 1e-7
-"""Outputs are kept this far from 0 and 1 in the validation BCE: in float32 a confident sigmoid rounds to exactly 1."""
-TELL_SECONDS = 30.0
-"""So long is nothing said of a training that goes on."""
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,29 @@ class Clean:
     train_labels: datasets.Labels | None = None
     test_labels: datasets.Labels | None = None
     """Classes by image, (n,), where the data set has them."""
+    val: Images | None = None
+    """Images that choose: when to stop, which epoch was best.  None where the test images do."""
+
+    @property
+    def checked(self) -> Images:
+        """The images that learning curves are taken on."""
+        return self.test if self.val is None else self.val
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images there are of each split; those of validation are the test images where none are held out."""
+        return {"train": len(self.train), "validation": len(self.checked), "test": len(self.test)}
+
+    @cached_property
+    def mean_image(self) -> Images:
+        """The mean training image, (1, h, w, c): what a network gives that looks at nothing."""
+        mean: NDArray[np.float64] = self.train.mean(axis=0, dtype=np.float64, keepdims=True)
+        return mean.astype(np.float32)
+
+    @cached_property
+    def mean_image_scores(self) -> quality.Basic:
+        """Of the mean training image in place of every test image."""
+        return quality.score_basic(np.broadcast_to(self.mean_image, self.test.shape), self.test)
 
 
 @dataclass
@@ -71,6 +89,12 @@ class Noisy:
     scores: quality.Scores
     pictures: dict[str, str] = field(default_factory=dict)
     epoch: int | None = 0
+    val: Images | None = None
+
+    @property
+    def checked(self) -> Images:
+        """The images that learning curves are taken on."""
+        return self.test if self.val is None else self.val
 
     def draw(self, cell: Noised, clean: Clean, epoch: int) -> None:
         """Let ``train`` have the noise of ``epoch``."""
@@ -92,6 +116,7 @@ class TrialBench:
         self._noisy: Lru[Noisy] = Lru(DATA_KEPT, _bytes, KEPT_BYTES)
         self._parts = Parts()
         self._shared = afterwards.Shared()
+        self._flat: Lru[quality.Basic] = Lru(DATA_KEPT)
         self._staged = False
 
     def run(self, cell: TrialCell, folder: Path, tell: Tell | None = None) -> dict[str, Any]:
@@ -113,9 +138,13 @@ class TrialBench:
             weights = self._initial_weights(cell, training)
             self.adapter.load_weights(weights)
 
-        curve, orders, denoised, failure = self._train(cell, clean, noisy, targets, tell)
-        scored = None
-        if failure is None and cell.evaluate == "whole":
+        self._stage(noisy.train, targets, cell)
+        learned = learn(self.adapter, cell, clean, noisy, parts, lambda: self._stage(noisy.train, targets, cell), tell)
+        curve, failure, scored, denoised = learned.curve, learned.failure, None, noisy.test
+        if failure is None and cell.evaluate == "patches":
+            denoised = self._denoise(cell, noisy)
+            failure = None if np.isfinite(denoised).all() else "the output is not finite on a test image"
+        elif failure is None:
             with parts("score_seconds"):
                 scored = whole.evaluate(cell, whole.trained(self.adapter, cell))
             failure = None if scored.finite else "the output is not finite on a whole image"
@@ -124,12 +153,13 @@ class TrialBench:
             "noisy": noisy.digest,
             "noisy_test": noisy.test_digest,
             "weights": parameters.digest(weights),
-            "order": orders,
+            "order": learned.orders,
             "architecture": architecture.digest(),
             "adapter": source_digest(type(self.adapter)),
         }
         result: dict[str, Any] = {
-            "curve": curve, "hashes": hashes, "metrics": {}, "pictures": {}, "parts": parts.seconds
+            "curve": curve, "hashes": hashes, "metrics": {}, "pictures": {}, "parts": parts.seconds,
+            "stopped": learned.stopped, "images": clean.counts,
         }  # fmt: skip
         if training.native:
             result |= {"constants": self.adapter.constants(), "matched": cell.matched().key()}
@@ -147,10 +177,12 @@ class TrialBench:
             hashes |= scored.hashes(clean.digest, noisy.digest)
         with parts("score_seconds"):
             summary = quality.summarise(scores, before)
+            summary |= self._mean_image(cell, clean, scores)
         result["metrics"] = {
             **summary,
-            "train_loss": curve[-1]["train_loss"],
-            "validation_loss": curve[-1]["validation_loss"],
+            **convergence.rising_metrics(curve),
+            "train_loss": learned.scored["train_loss"],
+            "validation_loss": learned.scored["validation_loss"],
             "train_seconds": curve[-1]["seconds"],
             "parameters": architecture.parameter_count(),
             "trainable_parameters": architecture.parameter_count(trainable_only=True),
@@ -221,93 +253,39 @@ class TrialBench:
         with self._parts("staging_seconds"):
             self.adapter.stage(noisy.astype(dtype, copy=False), clean.astype(dtype, copy=False))
 
-    def _train(
-        self, cell: TrialCell, clean: Clean, noisy: Noisy, targets: Images, tell: Tell | None
-    ) -> tuple[list[dict[str, float]], str, Images, str | None]:
-        """(curve, hash of all batch orders, denoised test images, why it diverged or None)."""
-        parts = self._parts
-        self._stage(noisy.train, targets, cell)
-        test = noisy.test.astype(cell.setting.dtype, copy=False)
-        denoised = test
-        sha = hashlib.sha256()
-        curve: list[dict[str, float]] = []
-        seconds = 0.0
-        begun = told = time.monotonic()
-        for epoch in range(cell.epochs):
-            if cell.refresh and epoch:
-                with parts("noise_seconds"):
-                    noisy.draw(cell, clean, epoch)
-                self._stage(noisy.train, targets, cell)
-            order = counter.permutation(len(targets), "order", cell.seed, epoch)
-            sha.update(order.astype("<i8").tobytes())
-            with parts("train_seconds"):
-                start = time.perf_counter()
-                train_loss = float(self.adapter.train_epoch(order))
-                self.adapter.synchronize()
-                seconds += time.perf_counter() - start
-            if not math.isfinite(train_loss):
-                return curve, sha.hexdigest()[:16], noisy.test, f"training loss is {train_loss} in epoch {epoch + 1}"
-            with parts("reconstruct_seconds"):
-                denoised = np.asarray(self.adapter.reconstruct(test))
-            if not np.isfinite(denoised).all():
-                return curve, sha.hexdigest()[:16], noisy.test, f"the output is not finite after epoch {epoch + 1}"
-            with parts("score_seconds"):
-                scores = {
-                    "validation_loss": self._validation_loss(cell, clean, denoised),
-                    "psnr": mean_psnr(denoised, clean.test),
-                }
-            curve.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "seconds": seconds})
-            moment = time.monotonic()
-            if tell is not None and moment - told >= TELL_SECONDS and epoch + 1 < cell.epochs:
-                told = moment
-                left = (moment - begun) / (epoch + 1) * (cell.epochs - epoch - 1)
-                tell({"epoch": epoch + 1, "epochs": cell.epochs, "psnr": curve[-1]["psnr"], "seconds_left": left})
-        return curve, sha.hexdigest()[:16], denoised.astype(np.float32, copy=False), None
+    def _denoise(self, cell: TrialCell, noisy: Noisy) -> Images:
+        """The noisy test images, denoised."""
+        with self._parts("reconstruct_seconds"):
+            denoised = np.asarray(self.adapter.reconstruct(noisy.test.astype(cell.setting.dtype, copy=False)))
+        return denoised.astype(np.float32, copy=False)
 
-    def _validation_loss(self, cell: TrialCell, clean: Clean, denoised: Array) -> float:
-        """``denoised``: what became of the noisy test images."""
-        output = denoised
-        if cell.validation == "clean":
-            with self._parts("reconstruct_seconds"):
-                output = self.adapter.reconstruct(clean.test.astype(cell.setting.dtype, copy=False))
-        return image_loss(cell.loss, output, clean.test)
-
-
-def image_loss(loss: Loss, output: Array, clean: Array) -> float:
-    """The mean loss over all values of images (n, h, w, c), in float64, from outputs behind the sigmoid."""
-    p, y = output.reshape(-1), clean.reshape(-1)
-
-    def squares(part: slice) -> NDArray[np.float64]:
-        return np.square(p[part].astype(np.float64) - y[part])
-
-    def entropies(part: slice) -> NDArray[np.float64]:
-        q, t = np.clip(p[part].astype(np.float64), PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR), y[part].astype(np.float64)
-        return -(t * np.log(q) + (1 - t) * np.log1p(-q))
-
-    return quality.mean_of(clean.size, squares if loss == "mse" else entropies)
-
-
-def mean_psnr(images: Array, clean: Array) -> float:
-    """Mean over images (n, h, w, c) of the PSNR in dB, as :mod:`bench.quality` has it, without the cost of SSIM."""
-    return float(quality.psnr(images, clean).mean())
+    def _mean_image(self, cell: TrialCell, clean: Clean, scores: quality.Scores) -> dict[str, float]:
+        """Metrics of the mean training image on the same test images, and the lead of ``scores`` over it."""
+        if cell.evaluate == "whole":
+            flat = clean.train.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
+            scored = self._flat.get(data_key(cell), lambda: whole.score_flat(cell, flat))
+        else:
+            scored = clean.mean_image_scores
+        return quality.over_mean_image(scores, scored)
 
 
 def data_key(cell: Noised) -> Hashable:
     """Equal for cells with the same clean images."""
-    return (cell.dataset, cell.train, cell.test, cell.height, cell.width, cell.channels, cell.evaluate)
+    return (cell.dataset, cell.train, cell.test, cell.val, cell.height, cell.width, cell.channels, cell.evaluate)
 
 
 def load_clean(cell: Noised) -> Clean:
     """The images of ``cell``, or the patches that are cut where whole images are to be scored.  DataError where they
     can not be had."""
     load = datasets.load_patches if cell.evaluate == "whole" else datasets.load
-    data = load(cell.dataset, train=cell.train, test=cell.test, size=cell.height, channels=cell.channels)
+    data = load(cell.dataset, train=cell.train, test=cell.test, size=cell.height, channels=cell.channels, val=cell.val)
     if data.shape != (cell.height, cell.width, cell.channels):
         raise datasets.DataError(
             f"{cell.dataset}: images of shape {data.shape}, not {(cell.height, cell.width, cell.channels)}"
         )
     train, test = datasets.as_float(data.train), datasets.as_float(data.test)
-    return Clean(train, test, data.digest, data.train_labels, data.test_labels)
+    val = None if data.val is None or cell.val == "test" else datasets.as_float(data.val)
+    return Clean(train, test, data.digest, data.train_labels, data.test_labels, val)
 
 
 def _corrupt_train(cell: Noised, images: Images, epoch: int, out: Images | None = None) -> Images:
@@ -338,11 +316,15 @@ def corrupted(cell: Noised, clean: Clean, parts: Parts | None = None) -> Noisy:
     test = transfer.corrupt_test(cell, clean.test, cell.corruption)
     with (parts or Parts())("score_seconds"):
         scores = quality.score(test, clean.test)
-    return Noisy(train, test, _digest(train, test), _digest(test), scores)
+    val = None
+    if clean.val is not None:
+        noise = corruption.parse(cell.corruption)
+        val = corruption.corrupt(clean.val, noise, seed=cell.seed, split="validation", clip=cell.clip)
+    return Noisy(train, test, _digest(train, test), _digest(test), scores, val=val)
 
 
 def _bytes(data: Clean | Noisy) -> int:
-    return data.train.nbytes + data.test.nbytes
+    return data.train.nbytes + data.test.nbytes + (0 if data.val is None else data.val.nbytes)
 
 
 def _digest(*sets: Images) -> str:

@@ -163,6 +163,15 @@ def evaluate(cell: Noised, denoise: Denoise) -> Found:
     )
 
 
+def score_flat(cell: Noised, colour: NDArray[np.float32]) -> quality.Basic:
+    """A picture of one ``colour`` (c,) in place of every whole test image of ``cell``'s data set."""
+    images = datasets.load_whole(cell.dataset, channels=cell.channels)
+    every = (datasets.as_float(images.read(index))[None] for index in range(len(images)))
+    found = [quality.score_basic(np.broadcast_to(colour, clean.shape), clean) for clean in every]
+    names = [field.name for field in fields(quality.Basic)]
+    return quality.Basic(**{name: np.concatenate([getattr(one, name) for one in found]) for name in names})
+
+
 def pairs(cell: Noised, images: datasets.Whole) -> Iterator[tuple[Images, Images]]:
     """(clean, noisy) of every image, each float32 (1, h, w, c); image i has the noise of test image i."""
     chain = corruption.parse(cell.corruption)

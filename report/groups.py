@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from results.convergence import trained_on
 from results.schema import Record
 from results.statistics import Interval, mean_interval
 
@@ -35,9 +36,11 @@ def over_seeds(by_seed: Mapping[int, Sequence[Metrics]], name: str) -> Interval:
     return Interval(means[0], low, high)
 
 
-def epoch_images(cell: Mapping[str, Any]) -> int | None:
-    """Images that a trial sees in an epoch, each copy of ``repeats`` counted; None where it takes all there are."""
-    train = cell["train"]
+def epoch_images(trial: Record) -> int | None:
+    """Images that a trial sees in an epoch, each copy of ``repeats`` counted; None where it takes all there are and
+    its record does not say how many that is."""
+    cell = trial["cell"]
+    train = trial.get("images", {}).get("train", trained_on(cell))
     return None if train is None else int(train) * int(cell.get("repeats", 1))
 
 

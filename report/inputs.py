@@ -27,7 +27,7 @@ INPUTS = {
     "order": "order of batches",
 }
 """Hashes of a trial's record, and what they are of."""
-IMAGES = ("dataset", "train", "test", "height", "width", "channels", "evaluate")
+IMAGES = ("dataset", "train", "test", "val", "height", "width", "channels", "evaluate")
 """Axes that decide on the clean images, whatever is trained on them ..."""
 NOISE = (*IMAGES, "corruption", "clip", "seed", "repeats")
 """ ... and on the noisy ones.  Networks are ranked by them too, so they are held against each other across networks;

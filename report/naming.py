@@ -17,7 +17,7 @@ CONFIGURATION = ("architecture", "latent", "loss")
 # How a network is trained belongs to its configuration too, not to the condition: a large one may be given fewer
 # epochs and is compared all the same.  So does the precision: no mean is taken over float32 and mixed precision.
 # Named only where a run has several.
-TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs", "precision")
+TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs", "until", "max_seconds", "precision")
 ASKED = ("cross_noise", "codes", "keep_weights")
 """What was asked of a network after it was trained: no part of any condition."""
 _UNITS = {
@@ -32,6 +32,8 @@ _UNITS = {
     "test": "{} test images",
     "latent": "latent {}",
     "seed": "seed {}",
+    "val": "{} validation images",
+    "max_seconds": "at most {:g} s",
     "defaults": "{} defaults",
 }
 _SWITCHES = {"clip": ("clipped", "not clipped"), "refresh": ("fresh noise every epoch", "noise drawn once")}
@@ -45,7 +47,16 @@ def varying(cells: Iterable[Axes], names: Sequence[str]) -> tuple[str, ...]:
 
 def describe(axes: Axes, names: Sequence[str]) -> str:
     """``names`` with their values, as a person would say it: "latent 64, MSE, batch 128"."""
-    return ", ".join(_one(name, axes.get(name)) for name in names)
+    return ", ".join(filter(None, (_said(name, axes) for name in names)))
+
+
+def _said(name: str, axes: Axes) -> str:
+    converging = axes.get("until") == "converged"
+    if name == "until":
+        return "until converged" if converging else "for a number of epochs"
+    if name == "max_seconds" and axes.get(name) is None:
+        return "no limit of time"
+    return f"at most {_one(name, axes.get(name))}" if name == "epochs" and converging else _one(name, axes.get(name))
 
 
 def _one(name: str, value: Any) -> str:
@@ -54,11 +65,20 @@ def _one(name: str, value: Any) -> str:
     if name == "loss":
         return LOSS_NAMES.get(value, str(value))
     if value is None:
-        words = {"train": "all training images", "test": "all test images", "latent": "no code"}
+        words = {
+            "train": "all training images",
+            "test": "all test images",
+            "latent": "no code",
+            "val": "a tenth for validation",
+        }
         return words.get(name, f"default {name}")
     if name == "evaluate":
         return {"whole": "whole images", "patches": "images of the size trained on"}.get(value, str(value))
-    text = f"{value:,}" if isinstance(value, int) and name in ("train", "test") else str(value)
+    if name == "max_seconds":
+        return _UNITS[name].format(value)
+    if name == "val" and value == "test":
+        return "validated on the test images"
+    text = f"{value:,}" if isinstance(value, int) and name in ("train", "test", "val") else str(value)
     said = _UNITS.get(name, "{}").format(text)
     return said.removesuffix("s") if value == 1 and said.startswith("1 ") else said
 

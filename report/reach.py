@@ -67,7 +67,7 @@ def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = froze
     trials = [
         record
         for record in run.of("trial", "ok")
-        if record.get("curve") and epoch_images(record["cell"]) and record["id"] not in distrusted
+        if record.get("curve") and epoch_images(record) and record["id"] not in distrusted
     ]
     machines: dict[str, list[Contestant]] = defaultdict(list)
     for load in loads:  # seconds of two machines are never compared
@@ -91,7 +91,7 @@ def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = froze
     cell = group[0]["cell"]
     label_axes = varying((record["cell"] for record in trials), [name for name in axes if name != "corruption"])
     title = ", ".join(filter(None, [f"{cell['dataset']}, {cell['corruption']}", describe(cell, label_axes)]))
-    images = epoch_images(cell)
+    images = epoch_images(group[0])
     assert images is not None, "others have been left out"
     return _race(title, images, [(one, found) for one in timed if (found := _curves(one, group))])
 

@@ -49,7 +49,7 @@ class Start:
 
 def epoch_of(run: Run) -> Epoch | None:
     """The data set and number of training images of most trials; None without trials, or if they name no number."""
-    found = Counter((record["cell"]["dataset"], epoch_images(record["cell"])) for record in run.of("trial", "ok"))
+    found = Counter((record["cell"]["dataset"], epoch_images(record)) for record in run.of("trial", "ok"))
     known = [(count, dataset, size) for (dataset, size), count in found.items() if size]
     return Epoch(*max(known)[1:]) if known else None
 

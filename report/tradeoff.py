@@ -172,7 +172,7 @@ def _curves(group: Sequence[Record], differing: Sequence[str], loads: Sequence[W
             continue
         epochs = [float(row[0]["epoch"]) for row in rows]
         psnr = [math.fsum(entry["psnr"] for entry in row) / len(row) for row in rows]
-        timed, images = _timing_of(records[0], loads), epoch_images(cell)
+        timed, images = _timing_of(records[0], loads), epoch_images(records[0])
         measured = timed is not None and images is not None and math.isfinite(timed.cold_seconds)
         if timed is not None and images is not None and measured:
             rate, cold = timed.metric(RATE).value, timed.cold_seconds

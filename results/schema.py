@@ -34,8 +34,11 @@ LATER_AXES: dict[Kind, dict[str, Any]] = {
         "cross_noise": "",
         "codes": False,
         "keep_weights": False,
+        "val": "test",
+        "until": "epochs",
+        "max_seconds": None,
     },
-    "yardstick": {"evaluate": "patches"},
+    "yardstick": {"evaluate": "patches", "val": "test"},
 }
 """Axes that came after the first records, with the value that every cell had before: a record without them is read
 as one with these, and a cell at these values keeps the key that it had."""

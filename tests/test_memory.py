@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bench import quality, trial
 from bench.cells import TrialCell
-from bench.trial import Clean, TrialBench, image_loss, mean_psnr
+from bench.learning import image_loss, mean_psnr
+from bench.trial import Clean, TrialBench
 from implementations.adapter import Setting
 from implementations.parameters import Array
 

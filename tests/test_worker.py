@@ -21,8 +21,8 @@ import pytest
 
 from bench.cells import TrialCell
 from bench.kept import save_strip
+from bench.learning import image_loss, mean_psnr
 from bench.process import REFERENCE, Program, Worker, WorkerFailure, WorkerStopped, distinct_cores
-from bench.trial import image_loss, mean_psnr
 from implementations.adapter import Setting
 
 
@@ -278,9 +278,9 @@ def test_answers_are_strict_json() -> None:
 
 def test_a_long_training_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Through the worker's own loop: notices come before the answer, and none for the last epoch."""
-    from bench import trial, worker
+    from bench import learning, worker
 
-    monkeypatch.setattr(trial, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(learning, "TELL_SECONDS", 0.0)
     server = worker.Server("fake", Setting())
     server.configure({})
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import aligned, counter
+from results.convergence import HeldOut, validation_count
 
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -38,6 +39,8 @@ class Dataset:
     test_labels: Labels | None = None
     notes: tuple[str, ...] = ()
     """What a person should know about it, such as files that could not be read, by name."""
+    val: Bytes | None = None
+    """Images for validation, of neither of the two splits; None where none are held out."""
 
     @property
     def shape(self) -> Shape:
@@ -47,9 +50,9 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all images (shapes and bytes, train before test), in hexadecimal."""
+        """SHA-256 of all images (shapes and bytes, train before test and validation), in hexadecimal."""
         digest = hashlib.sha256()
-        for images in (self.train, self.test):
+        for images in (self.train, self.test, *(() if self.val is None else (self.val,))):
             digest.update(repr(images.shape).encode())
             digest.update(np.ascontiguousarray(images).data)
         return digest.hexdigest()
@@ -113,6 +116,39 @@ def subset(count: int, wanted: int | None, name: str, split: str) -> NDArray[np.
     if wanted is None or wanted == count:
         return np.arange(count)
     return np.sort(counter.permutation(count, "subset", name, split)[:wanted])
+
+
+def held_out(name: str, count: int, wanted: HeldOut) -> int:
+    """How many of ``count`` training images of ``name`` to hold out; DataError if that leaves nothing to train on."""
+    if wanted == "test":
+        return 0
+    number = validation_count(count) if wanted is None else wanted
+    if count < 2:
+        raise DataError(
+            f"{name}: {count} training image{'s' * (count != 1)} can not be split into training and validation, which "
+            "need one each: use more images, or val = 'test' to validate on the test images"
+        )
+    if number >= count:
+        raise DataError(
+            f"val={number} is not possible with {name}: it is cut from the {count:,} training images and would leave "
+            f"none to train on; allowed are 1 to {count - 1}, 'default', or 'test' to validate on the test images"
+        )
+    return number
+
+
+def hold_out(data: Dataset, wanted: HeldOut) -> Dataset:
+    """``data`` with validation images cut from its training images; as it is if ``wanted`` is "test".
+
+    Which images depends on the name and the count alone, and a smaller choice is part of every larger one.
+    """
+    count = len(data.train)
+    number = held_out(data.name, count, wanted)
+    if not number:
+        return data
+    chosen = counter.permutation(count, "validation", data.name)[:number]
+    rest = np.delete(np.arange(count), chosen)
+    labels = None if data.train_labels is None else data.train_labels[rest]
+    return replace(data, train=data.train[rest], train_labels=labels, val=data.train[np.sort(chosen)])
 
 
 def check_counts(**wanted: int | None) -> None:

@@ -3,7 +3,8 @@
 Every image is turned as its EXIF says, cropped to its central square and resized with antialiasing.  Transparent parts
 become white, 16-bit pixels 8-bit ones; of an animation the first picture counts.  An image belongs to the test split
 if the hash of its file says so: adding files moves no other file, and copies of one file never lie on both sides.
-Where all images lie in the two folders ``train`` and ``test`` below PATH, these are the splits.
+Where all images lie in the two folders ``train`` and ``test`` below PATH, these are the splits; a folder ``val``
+beside them has the images for validation.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from bench.datasets.base import Bytes, DataError, Dataset, check_available, check_shape, subset
+from bench.datasets.base import (
+    Bytes,
+    DataError,
+    Dataset,
+    check_available,
+    check_shape,
+    held_out,
+    subset,
+)
+from results.convergence import HeldOut, validation_count
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,8 +77,9 @@ def shape(name: str, size: int | None, channels: int) -> tuple[int, int, int]:
     return check_shape("folder", size, channels, LARGEST, (1, 3))
 
 
-def load(name: str, train: int | None, test: int | None, size: int, channels: int) -> Dataset:
-    """All readable images below the folder, in the order of their names; the others are named in the notes."""
+def load(name: str, train: int | None, test: int | None, size: int, channels: int, val: HeldOut = "test") -> Dataset:
+    """All readable images below the folder, in the order of their names; the others are named in the notes.  Of a
+    folder ``val`` those that ``val`` asks for."""
     root = root_of(name)
     notes: list[str] = []
 
@@ -81,11 +92,27 @@ def load(name: str, train: int | None, test: int | None, size: int, channels: in
     check_available(name, len(splits["train"]), len(splits["test"]), train, test)
     classes = _classes(pictures)
     images, labels = {}, {}
-    for split, wanted in (("train", train), ("test", test)):
-        chosen = [splits[split][index] for index in subset(len(splits[split]), wanted, name, split)]
+    wanted = {"train": train, "test": test, **_own_validation(name, splits, train, val)}
+    for split, count in wanted.items():
+        chosen = [splits[split][index] for index in subset(len(splits[split]), count, name, split)]
         images[split] = np.stack([picture.pixels for picture in chosen])
         labels[split] = np.array([classes[picture.folder] for picture in chosen], np.int64) if classes else None
-    return Dataset(name, images["train"], images["test"], labels["train"], labels["test"], tuple(notes))
+    own = images.get("validation")
+    return Dataset(name, images["train"], images["test"], labels["train"], labels["test"], tuple(notes), own)
+
+
+def _own_validation(
+    name: str, splits: Mapping[str, Sequence[File]], train: int | None, val: HeldOut
+) -> dict[str, int | None]:
+    """{"validation": how many to take} of a folder that has such a split, {} else.  DataError where it has fewer than
+    are asked for."""
+    have = len(splits.get("validation", ()))
+    if val == "test" or not have:
+        return {}
+    if val is not None and val > have:
+        raise DataError(f"val={val} is more than there is: {name} has {have:,} images in its folder val")
+    usual = max(validation_count(len(splits["train"]) if train is None else train), 1)
+    return {"validation": min(usual, have) if val is None else val}
 
 
 def readable(root: Path, use: Callable[[Path], _Made], notes: list[str]) -> Iterator[tuple[str, _Made]]:
@@ -111,23 +138,25 @@ def hash_of(content: bytes) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
-def check(name: str, train: int | None, test: int | None) -> tuple[str, ...]:
+def check(name: str, train: int | None, test: int | None, val: HeldOut = "test") -> tuple[str, ...]:
     """DataError unless there are so many readable images; else what a person should know: the notes of the data set."""
     notes: list[str] = []
-    counts = _counts(name, notes)
-    check_available(name, *counts, train, test)
+    splits = _splits(name, notes)
+    check_available(name, len(splits["train"]), len(splits["test"]), train, test)
+    if not _own_validation(name, splits, train, val):
+        held_out(name, len(splits["train"]) if train is None else train, val)
     return tuple(notes)
 
 
 def counts(name: str) -> tuple[int, int]:
     """Training and test images, none of which is kept."""
-    return _counts(name, [])
-
-
-def _counts(name: str, notes: list[str]) -> tuple[int, int]:
-    root = root_of(name)
-    splits = split_files(name, root, scan(root, notes), notes)
+    splits = _splits(name, [])
     return len(splits["train"]), len(splits["test"])
+
+
+def _splits(name: str, notes: list[str]) -> dict[str, list[Scanned]]:
+    root = root_of(name)
+    return split_files(name, root, scan(root, notes), notes)
 
 
 def scan(root: Path, notes: list[str]) -> list[Scanned]:
@@ -226,7 +255,7 @@ def _classes(pictures: list[_Picture]) -> dict[str, int] | None:
 
 def _given(pictures: Sequence[File]) -> bool:
     """Whether the splits are folders of their own."""
-    return {picture.name.partition("/")[0] for picture in pictures} == {"train", "test"}
+    return {picture.name.partition("/")[0] for picture in pictures} - {"val"} == {"train", "test"}
 
 
 def split_files(name: str, root: Path, pictures: Sequence[_File], notes: list[str]) -> dict[str, list[_File]]:
@@ -234,13 +263,14 @@ def split_files(name: str, root: Path, pictures: Sequence[_File], notes: list[st
     are too few: the folders train and test are left as they are."""
     given = _given(pictures)
 
-    def is_test(picture: File) -> bool:
-        return picture.name.startswith("test/") if given else picture.hash < TEST_SHARE * 2**64
+    def split_of(picture: File) -> str:
+        if given:
+            return {"val": "validation"}.get(top := picture.name.partition("/")[0], top)
+        return "test" if picture.hash < TEST_SHARE * 2**64 else "train"
 
-    splits = {
-        "train": [picture for picture in pictures if not is_test(picture)],
-        "test": [picture for picture in pictures if is_test(picture)],
-    }
+    splits: dict[str, list[_File]] = {"train": [], "test": []}
+    for picture in pictures:
+        splits.setdefault(split_of(picture), []).append(picture)
     _check_enough(name, root, len(splits["test"]) if given else len(pictures), given, notes)
     for short, long in () if given else (("train", "test"), ("test", "train")):
         while (count := len(splits[short])) < LEAST:

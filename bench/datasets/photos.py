@@ -1,8 +1,8 @@
 """``photos``: square patches of the photographs inside scikit-image's own distribution, gray or in colour.
 
-Only files that come with the package are read, never those which scikit-image would download.  Train and test come
-from different photographs.  Patches are taken at full and at half resolution; most of the flat ones (sky, background)
-are left out, since a denoiser learns and shows little on them.
+Only files that come with the package are read, never those which scikit-image would download.  Train, validation and
+test come from different photographs.  Patches are taken at full and at half resolution; most of the flat ones (sky,
+background) are left out, since a denoiser learns and shows little on them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.base import Bytes, DataError, Dataset, Whole, check_available, check_shape
+from bench.datasets.base import Bytes, DataError, Dataset, Whole, check_available, check_shape, held_out
 from bench.datasets.patches import ATTEMPTS, NUMBERS, cut
 from implementations import counter
+from results.convergence import HeldOut
 
 PHOTOGRAPHS = {
     "train": {
@@ -28,6 +29,7 @@ PHOTOGRAPHS = {
         "moon.png": 1,
     },
     "test": {"chelsea.png": 3, "rocket.jpg": 3, "camera.png": 1, "grass.png": 1},
+    "validation": {"ihc.png": 3, "retina.jpg": 3, "clock_motion.png": 1},
 }
 """Files and their channels.  A gray photograph is no source of colour patches."""
 
@@ -44,12 +46,16 @@ def shape(size: int | None, channels: int) -> tuple[int, int, int]:
     return check_shape("photos", size, channels, LARGEST, (1, 3))
 
 
-def load(train: int | None, test: int | None, size: int, channels: int) -> Dataset:
-    """The first so many patches of either split; drawn at random, so any number is a random choice."""
+def load(train: int | None, test: int | None, size: int, channels: int, val: HeldOut = "test") -> Dataset:
+    """The first so many patches of either split; drawn at random, so any number is a random choice.  ``val`` of the
+    training patches are replaced by patches of the photographs for validation."""
     check_available("photos", MOST, MOST, train, test)
     counts = {"train": TRAIN if train is None else train, "test": TEST if test is None else test}
+    number = held_out("photos", counts["train"], val)
+    counts["train"] -= number
     images = {split: draw(count, split, size, channels) for split, count in counts.items()}
-    return Dataset("photos", images["train"], images["test"])
+    validation = draw(number, "validation", size, channels) if number else None
+    return Dataset("photos", images["train"], images["test"], val=validation)
 
 
 def check(train: int | None, test: int | None) -> None:

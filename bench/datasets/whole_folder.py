@@ -12,22 +12,57 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets import folder
-from bench.datasets.base import DEFAULT_SIZE, MIN_SIZE, Bytes, DataError, Dataset, Whole, check_available
+from bench.datasets.base import (
+    DEFAULT_SIZE,
+    MIN_SIZE,
+    Bytes,
+    DataError,
+    Dataset,
+    Whole,
+    check_available,
+    held_out,
+)
 from bench.datasets.patches import ATTEMPTS, NUMBERS, cut
 from implementations import counter
+from results.convergence import HeldOut
 
 TRAIN, TEST, MOST = 10_000, 2_000, 100_000
 """Patches that are cut if nothing is said, and at most."""
+VALIDATION_FILES = 5
+"""One in so many training files is for validation."""
 
 
-def patches(name: str, train: int | None, test: int | None, size: int, channels: int) -> Dataset:
+def patches(name: str, train: int | None, test: int | None, size: int, channels: int, val: HeldOut = "test") -> Dataset:
     """Patches (n, size, size, channels) in turn from every file of a split that is large enough; patch i is the same
-    for every n.  DataError where no file is."""
+    for every n.  ``val`` of the training patches are cut from files of their own.  DataError where no file is."""
     check_available(name, MOST, MOST, train, test)
     root, splits, notes = _files(name)
     counts = {"train": TRAIN if train is None else train, "test": TEST if test is None else test}
+    number = held_out(name, counts["train"], val)
+    if number:
+        counts |= {"train": counts["train"] - number, "validation": number}
+        splits |= _with_validation(splits, size, notes)
     images = {split: _draw(root, splits[split], split, count, size, channels, notes) for split, count in counts.items()}
-    return Dataset(name, images["train"], images["test"], notes=tuple(notes))
+    return Dataset(name, images["train"], images["test"], notes=tuple(notes), val=images.get("validation"))
+
+
+def _with_validation(
+    splits: dict[str, list[folder.Scanned]], size: int, notes: list[str]
+) -> dict[str, list[folder.Scanned]]:
+    """The splits train and validation: of the training files that patches can be cut from, a fifth by their hash and
+    at least one, for what has been seen in part is no test of what has not.  A single file serves both, which is
+    noted.  Files of a folder ``val`` are its own."""
+    if splits.get("validation"):
+        return {}
+    large = sorted((one for one in splits["train"] if min(one.sides) >= size), key=lambda one: (one.hash, one.name))
+    if len(large) < 2:
+        notes.append(
+            "validation patches are cut from the only training image that is large enough, so they overlap with what "
+            "is trained on; more images avoid that"
+        )
+        return {"validation": large}
+    chosen = large[: max(len(large) // VALIDATION_FILES, 1)]
+    return {"train": [one for one in splits["train"] if one not in chosen], "validation": chosen}
 
 
 def whole(name: str, channels: int) -> Whole:
@@ -37,11 +72,15 @@ def whole(name: str, channels: int) -> Whole:
     return Whole(name, names, lambda index: _read(root / names[index], channels))
 
 
-def check(name: str, train: int | None, test: int | None, size: int | None = None) -> tuple[str, ...]:
+def check(
+    name: str, train: int | None, test: int | None, size: int | None = None, val: HeldOut = "test"
+) -> tuple[str, ...]:
     """DataError unless there are two test files, and in both splits one that patches of ``size`` can be cut from; else
     what a person should know."""
     check_available(name, MOST, MOST, train, test)
     root, splits, notes = _files(name)
+    if held_out(name, TRAIN if train is None else train, val):
+        splits |= _with_validation(splits, size or DEFAULT_SIZE, notes)
     for split, pictures in splits.items():
         _large(root, pictures, split, size or DEFAULT_SIZE, notes)
     return tuple(notes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from bench.cells import TimingCell, TrialCell
 from bench.datasets import images, published
 from bench.plan import Plan, make_plan
 from bench.reproduce.recipe import Recipe, RecipeError, Variant
-from bench.sweep import ALL, DEFAULTS, Scoring, Sweep, Timing
+from bench.sweep import ALL, DEFAULTS, TEST, Scoring, Sweep, Timing
 from implementations import adapter
 from results.schema import Record
 
@@ -86,12 +85,12 @@ def prepare(recipes: Sequence[Recipe], wishes: Wishes, *, write: bool = True) ->
 def settled(plan: Plan, parts: Sequence[Part], done: Iterable[Record]) -> tuple[Plan, list[Part]]:
     """The same without what is there already: trainings among the records ``done`` that kept no weights, as all did
     once, are not repeated for their weights alone."""
-    good = {json.dumps(record["cell"], sort_keys=True) for record in done if record["status"] == "ok"}
+    trained = (record for record in done if record["kind"] == "trial" and record["status"] == "ok")
+    good = {TrialCell.from_axes(record["cell"]).key() for record in trained}
 
     def known(cell: TrialCell) -> TrialCell:
         bare = replace(cell, keep_weights=False)
-        texts = [json.dumps(one.axes(), sort_keys=True) for one in (cell, bare)]
-        return bare if texts[0] not in good and texts[1] in good else cell
+        return bare if cell.key() not in good and bare.key() in good else cell
 
     trials = tuple(map(known, plan.trials))
     found = [replace(part, trials=tuple(map(known, part.trials))) for part in parts]
@@ -109,6 +108,8 @@ def _sweep(recipe: Recipe, variant: Variant, wishes: Wishes, write: bool) -> tup
     backends = wishes.backends or (recipe.file.backend,)
     grid: dict[str, list[Any]] = {
         **DEFAULTS,
+        # All five sources look at their test images while they train.
+        "val": [TEST],
         **{name: [value] for name, value in axes.items()},
         "backend": list(adapter.backends()) if ALL in backends else list(backends),
         "device": list(wishes.devices or _devices(recipe)),

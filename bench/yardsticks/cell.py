@@ -28,6 +28,7 @@ from bench.yardsticks.classical import METHODS
 from bench.yardsticks.linear import LinearOptimum, check_rank
 from bench.yardsticks.score import LINEAR, NAMES, Result, score_linear, score_method
 from implementations import counter
+from results.convergence import HeldOut
 
 PACKAGES = ("numpy", "scipy", "scikit-image", "PyWavelets")
 """What the figures depend on."""
@@ -49,6 +50,8 @@ class YardstickCell(Point):
     corruption: str = "gaussian(0.4)"
     clip: bool = True
     seed: int = 0
+    val: HeldOut = "test"
+    """Training images that its trials hold out: parameters are calibrated on the others."""
     evaluate: Evaluate = "patches"
     """With "whole", parameters are calibrated on patches and whole test images are scored."""
 
