@@ -14,7 +14,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from results.schema import Record
 
 KINDS = {"certificate": "certificates", "trial": "trials", "yardstick": "yardsticks", "timing": "timing"}
 
@@ -43,14 +44,11 @@ class Run:
         return self.passes / self.wall
 
 
-def passes_of(record: dict[str, object]) -> int:
+def passes_of(record: Record) -> int:
     """Images that a trial was trained on, times its epochs; records from before ``images`` say it by their cell."""
-    cell, images = record["cell"], record.get("images", {})
-    assert isinstance(cell, dict)
-    assert isinstance(images, dict)
-    curve = record["curve"]
-    assert isinstance(curve, list)
-    return int(images.get("train", cell["train"])) * int(cell.get("repeats", 1)) * len(curve)
+    cell = record["cell"]
+    images: int = record.get("images", {}).get("train", cell["train"])
+    return images * int(cell.get("repeats", 1)) * len(record["curve"])
 
 
 def measure(checkout: Path, sweep: str) -> Run:
@@ -98,7 +96,7 @@ def side_by_side(checkouts: Sequence[Path], rounds: int, sweep: str) -> list[lis
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.suite.first_run", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="python -m bench.suite.first_run")
     parser.add_argument("--against", type=Path, required=True, help="another checkout, with an environment in .venv")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sweep", default="quick")
@@ -117,4 +115,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
