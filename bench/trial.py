@@ -162,7 +162,7 @@ class TrialBench:
             with parts("noise_seconds"):
                 noisy.draw(cell, clean, 0)
         with parts("keep_seconds"):
-            result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, folder, self._shared, parts)
+            result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, before, folder, self._shared, parts)
         return {**result, "status": "ok", "reason": None}
 
     def _obtain(self, cell: TrialCell, noisy: Noisy, targets: Images) -> None:
@@ -254,7 +254,7 @@ class TrialBench:
             with parts("score_seconds"):
                 scores = {
                     "validation_loss": self._validation_loss(cell, clean, denoised),
-                    "psnr": mean_psnr(denoised, clean.test),
+                    "psnr": quality.mean_psnr(denoised, clean.test, noisy.scores),
                 }
             curve.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "seconds": seconds})
             moment = time.monotonic()
@@ -285,11 +285,6 @@ def image_loss(loss: Loss, output: Array, clean: Array) -> float:
         return -(t * np.log(q) + (1 - t) * np.log1p(-q))
 
     return quality.mean_of(clean.size, squares if loss == "mse" else entropies)
-
-
-def mean_psnr(images: Array, clean: Array) -> float:
-    """Mean over images (n, h, w, c) of the PSNR in dB, as :mod:`bench.quality` has it, without the cost of SSIM."""
-    return float(quality.psnr(images, clean).mean())
 
 
 def data_key(cell: Noised) -> Hashable:
