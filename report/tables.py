@@ -11,7 +11,8 @@ from typing import Any
 from report import text
 from report.certification import Certification, worst_ratio
 from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe, varying
-from report.quality import Quality, difference, gap
+from report.pairing import Condition
+from report.quality import Quality, Standing
 from report.speed import RATE
 from report.tradeoff import Point
 from results.coarseness import as_exact, is_reduced
@@ -27,6 +28,8 @@ NO_BACKEND = "–"
 """Who computes a yardstick: nobody that is compared."""
 STDERR_KEPT = 1500
 """Characters of a stderr that the report repeats; the record has more."""
+GAPS_SHOWN = 24
+"""Rows of the standings that say how far they are behind: each takes a file of scores for every trial to tell."""
 HEAT = ((247, 250, 253), (8, 81, 156))
 """From no gain to the largest one."""
 LOSS_OF_QUALITY = (253, 224, 204)
@@ -81,12 +84,12 @@ def quality_table(found: Quality) -> Table:
     seeded = any(len(score.by_seed) > 1 for score in found.scores.values())
     rows = []
     for condition, label in found.conditions.items():
-        scores = [found.scores.get((condition, configuration)) for configuration in found.configurations]
-        present = [score for score in scores if score is not None]
-        best = max(present, key=lambda score: score.gain)
+        scores = {key: found.scores.get((condition, key)) for key in found.configurations}
+        present = [score for score in scores.values() if score is not None]
+        best = found.best(condition)
         noisy = sum(score.noisy for score in present) / len(present)
         row = [Cell(label, kind="name"), Cell(text.fixed(noisy))]
-        for score in scores:
+        for key, score in scores.items():
             if score is None:
                 row.append(Cell("", kind="absent"))
                 continue
@@ -94,13 +97,12 @@ def quality_table(found: Quality) -> Table:
             note = f"±{text.fixed((interval.high - interval.low) / 2)}" if interval.known else ""
             # An interval over images is another thing than one over seeds: it says so where both stand in a table.
             note += " (images)" if note and seeded and len(score.by_seed) == 1 else ""
-            tied = score is best or gap(best, score).includes(0.0)
-            kind = "heat best" if tied and len(present) > 1 else "heat"
+            kind = "heat best" if key in best and len(present) > 1 else "heat"
             row.append(Cell(text.signed(score.gain), note, kind, shade(score.gain, top)))
         rows.append(row)
     columns = ["corruption", "noisy, dB", *(_header(found.configuration_axes, key) for key in found.configurations)]
     return Table(
-        "Gain in PSNR over the noisy input, dB; outlined: the best of a row and what can not be told apart from it",
+        "Gain in PSNR over the noisy input, dB; outlined: the best of a row and what is not measurably behind it",
         columns,
         rows,
         frozenset(range(1, len(columns))),
@@ -117,7 +119,7 @@ def standings_table(found: Quality) -> Table:
     """Configurations by mean gain, with SSIM; what seeds and what test images leave open, apart from each other."""
     standings, shared = found.standings()
     rows = []
-    for standing in standings:
+    for place, standing in enumerate(standings):
         ssims = [found.scores[condition, standing.configuration].ssim for condition in shared]
         known = [value for value in ssims if value is not None]
         architecture, latent, loss = standing.configuration[: len(CONFIGURATION)]
@@ -133,13 +135,31 @@ def standings_table(found: Quality) -> Table:
                 else Cell("one seed"),
                 Cell(f"±{text.fixed(standing.half)}" if math.isfinite(standing.half) else "–"),
                 Cell(text.fixed(sum(known) / len(known), 3) if known else "–"),
+                _behind(found, shared, standings[0], standing) if place < GAPS_SHOWN else Cell("–"),
             ]
         )
-    columns = ["architecture", "latent", "loss", "gain in PSNR", "over seeds", "over images", "SSIM"]
+    columns = [
+        "architecture",
+        "latent",
+        "loss",
+        "gain in PSNR",
+        "over seeds",
+        "over images",
+        "SSIM",
+        "behind the first",
+    ]
     over = found.over(shared)
     caption = f"Mean over {over} that all of these were trained on" if len(shared) > 1 else f"All of these under {over}"
-    tied = ["leader" if difference(standings[0], one).includes(0.0) else "" for one in standings]
-    return Table(caption, columns, rows, frozenset((1, 3, 4, 5, 6)), tied)
+    first = standings[0].configuration
+    tied = ["" if found.pairing.sign(shared, first, one.configuration) else "leader" for one in standings]
+    return Table(caption, columns, rows, frozenset((1, 3, 4, 5, 6, 7)), tied)
+
+
+def _behind(found: Quality, shared: Sequence[Condition], first: Standing, one: Standing) -> Cell:
+    """By how much, with its interval: paired, so narrower than those of the two gains."""
+    if one is first:
+        return Cell("–")
+    return Cell(*split(text.decibels(found.pairing.gap(shared, first.configuration, one.configuration), sign=False)))
 
 
 def _half(interval: Interval) -> str:
