@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from results.scores import EXACT, LEAST
+
 Values = NDArray[np.float64]
 
 UNIFORM_WINDOW = 7
@@ -34,9 +36,7 @@ C1, C2 = 0.01**2, 0.03**2
 """(K1 * data_range)**2 and (K2 * data_range)**2 of the SSIM, with the paper's K1 and K2."""
 
 MSE_FLOOR = 1e-10
-"""An image closer than this counts as exact: its PSNR is given as 100 dB instead of infinity, and left out of means."""
-LEAST = 2
-"""Images that an interval needs."""
+"""The PSNR of an image closer than this is given as 100 dB: that of an equal one is infinite."""
 
 BLOCK = 2**17
 """Values that are scored at once: the ten filtered stacks of the SSIM then take 10 MB, and there is never a copy of a
@@ -67,8 +67,8 @@ class Basic:
 
     @property
     def exact(self) -> NDArray[np.bool_]:
-        """Which images are exact, (n,)."""
-        return np.asarray(self.mse < MSE_FLOOR)
+        """Which images are exact to a tenth of a gray level (:data:`results.scores.EXACT`), (n,)."""
+        return np.asarray(self.psnr > EXACT)
 
     @property
     def raw(self) -> Values:
@@ -107,13 +107,13 @@ def psnr(images: NDArray[Any], clean: NDArray[Any]) -> Values:
 def mean_psnr(images: NDArray[Any], clean: NDArray[Any], before: Basic | None = None) -> float:
     """The ``psnr`` of :func:`summarise` without the cost of SSIM; ``before``: the scores of the noisy images."""
     found = _by_block(images, clean, raw=False)
-    exact = found["mse"] < MSE_FLOOR
+    exact = found["psnr"] > EXACT
     return float(found["psnr"][counted(exact, exact if before is None else before.exact)].mean())
 
 
 def counted(exact: NDArray[np.bool_], exact_before: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which images (n,) means of PSNR are taken over: those that are exact neither denoised nor noisy, for 100 dB is no
-    figure of theirs.  All of them, 100 dB or not, where fewer than :data:`LEAST` remain."""
+    """Which images (n,) means of PSNR are taken over: those that are exact neither denoised nor noisy, for one of them
+    outweighs ten others.  All of them, exact or not, where fewer than :data:`LEAST` remain."""
     kept = ~(exact | exact_before)
     return kept if np.count_nonzero(kept) >= LEAST else np.ones_like(kept)
 
@@ -250,11 +250,11 @@ def summarise(scores: Basic, noisy: Basic) -> dict[str, float]:
     ``_q95``, ``NAME_noisy``, and ``NAME_gain`` with ``_low`` and ``_high``: the mean improvement of an image over its
     own noisy version (positive is better, also for mse), with the interval of these paired differences.
 
-    ``exact`` and ``exact_noisy`` count the images whose PSNR is infinite, denoised and noisy.  They are left out of all
-    figures of psnr, which are over ``psnr_images`` of the ``images``; where fewer than two remain, all count, at 100 dB
-    (``psnr_images`` is ``images`` then, although some are exact).  ``psnr_pooled`` and ``psnr_noisy_pooled`` are the
-    PSNR of the mean MSE over all images, ``psnr_raw`` and ``psnr_noisy_raw`` the means without clipping;
-    ``psnr_capped`` is the older name of ``exact``.  All values are finite.
+    ``exact`` and ``exact_noisy`` count the images that are exact to a tenth of a gray level, denoised and noisy.  They
+    are left out of all figures of psnr, which are over ``psnr_images`` of the ``images``; where fewer than two remain,
+    all count (``psnr_images`` is ``images`` then, although some are exact).  ``psnr_pooled`` and ``psnr_noisy_pooled``
+    are the PSNR of the mean MSE over all images, ``psnr_raw`` and ``psnr_noisy_raw`` the means without clipping;
+    ``psnr_capped`` counts those of ``exact`` whose 100 dB stand for more.  All values are finite.
     """
     count = len(scores.mse)
     if count < LEAST or len(noisy.mse) != count:
@@ -273,14 +273,13 @@ def summarise(scores: Basic, noisy: Basic) -> dict[str, float]:
         summary |= {f"{name}_{label}": float(q) for label, q in zip(QUANTILES, quantiles, strict=True)}
         summary[f"{name}_noisy"] = float(before.mean())
         summary |= _mean_interval(f"{name}_gain", before - values if name == "mse" else values - before)
-    exact = float(np.count_nonzero(scores.exact))
     return summary | {
         "psnr_raw": float(scores.raw[kept].mean()),
         "psnr_noisy_raw": float(noisy.raw[kept].mean()),
         "psnr_pooled": _pooled(scores.mse),
         "psnr_noisy_pooled": _pooled(noisy.mse),
-        "psnr_capped": exact,
-        "exact": exact,
+        "psnr_capped": float(np.count_nonzero(scores.mse < MSE_FLOOR)),
+        "exact": float(np.count_nonzero(scores.exact)),
         "exact_noisy": float(np.count_nonzero(noisy.exact)),
         "images": float(count),
         "psnr_images": float(np.count_nonzero(kept)),

@@ -5,7 +5,7 @@
    their hashes).
 3. Else as if their images were others, which is wider than it need be.
 
-Images that are exact on either side, or noisy, have no PSNR and count for neither (:mod:`results.scores`).  Files of
+Images that are exact on either side, or noisy, count for neither (:mod:`results.scores`).  Files of
 scores are read only where a difference hangs on them.
 """
 
@@ -162,14 +162,14 @@ class Pairing:
         if len(known) == 1:
             return known[0]
         psnr = np.stack([one[:, 0] for one in known])
-        columns = [np.where((psnr >= EXACT).any(axis=0), EXACT, psnr.mean(axis=0)), known[0][:, 1]]
+        columns = [np.where((psnr > EXACT).any(axis=0), psnr.max(axis=0), psnr.mean(axis=0)), known[0][:, 1]]
         noisy = [one[:, 2] for one in known if one.shape[1] > 2]
         return np.stack(columns + noisy[:1], axis=1)
 
     def _exact(self, conditions: Sequence[Condition], a: Configuration, b: Configuration, seeds: Sequence[int]) -> bool:
         """Whether an image of theirs came out exact."""
         return any(
-            record["metrics"].get("psnr_capped", 0) > 0
+            record["metrics"].get("exact", record["metrics"].get("psnr_capped", 0)) > 0
             for condition in conditions
             for one in (a, b)
             for seed in seeds

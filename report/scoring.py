@@ -1,8 +1,8 @@
-"""Scores that need a word: images whose PSNR is infinite, and trials that were scored by another rule than the rest."""
+"""Scores that need a word: images that are exact, and trials that were scored by another rule than the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from report import text
@@ -23,7 +23,7 @@ class Exact:
     denoised: int
     noisy: int
     counted: bool
-    """Whether they count in means, as 100 dB."""
+    """Whether they count in means all the same."""
 
 
 def exact(found: Quality) -> list[Exact]:
@@ -39,14 +39,23 @@ def _exact(condition: str, records: Sequence[Record]) -> Exact:
     def most(name: str) -> int:
         return int(max(record["metrics"].get(name, 0) for record in records))
 
-    some = [r["metrics"] for r in records if r["metrics"].get("psnr_capped", 0) or r["metrics"].get("exact_noisy", 0)]
+    def denoised(metrics: Mapping[str, float]) -> float:
+        return metrics.get("exact", metrics.get("psnr_capped", 0))
+
+    some = [r["metrics"] for r in records if denoised(r["metrics"]) or r["metrics"].get("exact_noisy", 0)]
     # In older records, which do not say over how many images their means are, all of them count.
     counted = any(one.get("psnr_images") == one.get("images") for one in some)
-    return Exact(condition, most("images") or None, most("psnr_capped"), most("exact_noisy"), counted)
+    return Exact(
+        condition,
+        most("images") or None,
+        int(max(denoised(r["metrics"]) for r in records)),
+        most("exact_noisy"),
+        counted,
+    )
 
 
 def exact_said(found: Quality) -> tuple[str, str] | None:
-    """(headline, detail): how many pictures have no PSNR, under what, and whether means leave them out."""
+    """(headline, detail): how many pictures are exact, under what, and whether means leave them out."""
     every = exact(found)
     if not every:
         return None
@@ -60,10 +69,10 @@ def exact_said(found: Quality) -> tuple[str, str] | None:
     also = f"; some are under {text.listing(listed)} too" if listed else ""
     whole = [one.condition for one in every if one.counted]
     if not whole:
-        return headline, f"their PSNR is infinite, so they are left out of means and gains{also}"
-    detail = "their PSNR is infinite: they are left out of means and gains"
+        return headline, f"they are left out of means and gains of PSNR, which they would carry away{also}"
+    detail = "they are left out of means and gains of PSNR"
     named = whole[:LISTED] + (["others"] if whole[LISTED:] else [])
-    detail += f", but count as 100 dB under {text.listing(named)}"
+    detail += f", but count under {text.listing(named)}"
     return headline, f"{detail}, where fewer than two others remain or an older version made the records{also}"
 
 
@@ -76,6 +85,6 @@ def mixed_said(found: Quality) -> tuple[str, str] | None:
         return None
     return (
         f"{text.count(len(older), 'trial')} of {len(records):,} were scored by an older version",
-        f"it did not clip outputs to [0, 1], and counted exact pictures as 100 dB ({text.listing(networks)}); "
+        f"it did not clip outputs to [0, 1], and counted exact pictures in its means ({text.listing(networks)}); "
         "train anew what is to be compared",
     )

@@ -265,7 +265,23 @@ def test_an_image_that_is_exact_on_either_side_is_left_out_on_both() -> None:
     assert summary["psnr_noisy_pooled"] == pytest.approx(-10 * np.log10(before.mse.mean()))
 
 
-def test_where_nearly_all_images_are_exact_all_count_at_100_db() -> None:
+def test_an_empty_image_that_is_off_by_a_gray_level_in_a_pixel_is_exact_enough() -> None:
+    """A black tile with one pixel of 1/255, under noise that spares black: 77 dB, and no word of the noise."""
+    images, clean = pair(12, noise=0.2)
+    images[:2] = clean[:2] = 0
+    clean[:2, 5, 5] = 1 / 255
+    images[0, 5, 5] = 1 / 255
+    found = score(images, clean)
+    assert found.psnr[:2] == pytest.approx([100, 20 * np.log10(255 * 28)])
+    summary = summarise(found, found)
+    assert [summary[name] for name in ("psnr_capped", "exact", "psnr_images", "images")] == [1, 2, 10, 12]
+    assert summary["psnr"] == pytest.approx(found.psnr[2:].mean())
+    clean[:2] = 0.5
+    images[:2] = 0.5 + 0.11 / 255
+    assert not score(images, clean).exact.any(), "a tenth of a gray level is what counts"
+
+
+def test_where_nearly_all_images_are_exact_all_count() -> None:
     images, clean = pair(5)
     images[1:] = clean[1:]
     after, before = score(images, clean), score(pair(5, noise=0.2)[0], clean)

@@ -151,7 +151,7 @@ def _figures(noisy: Images, denoised: Images, clean: Images) -> Figures:
     kept = quality.counted(after.exact, before.exact)
     found = {"psnr": after.psnr[kept], "psnr_noisy": before.psnr[kept], "ssim": after.ssim, "ssim_noisy": before.ssim}
     found["ssim_gain"] = after.ssim - before.ssim
-    # An exact image can only be spoilt, and the 100 dB that it counts as are no measure of how much.
+    # An exact image can only be spoilt, and its 100 dB are no measure of how much.
     exact = (after.exact | before.exact)[kept].any()
     return found if exact else {**found, "psnr_gain": (after.psnr - before.psnr)[kept]}
 
