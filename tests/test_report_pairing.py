@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from report import pairing, ranking, scoring, sentences, tables, text
+from report import pairing, quality_tables, ranking, scoring, sentences, tables, text
 from report.quality import Quality, quality
 from report.sentences import Analysis, analyse
 from results.loading import Run, load_run
@@ -82,7 +82,7 @@ def test_finding_table_and_recommendation_have_one_figure_of_one_gap(folder: Pat
     assert f"second: conv (latent 64, BCE), {said} (mean over 4 corruptions" in finding(analysis.quality)
     assert analysis.advice is not None
     assert f"next: conv (latent 64, BCE), {said}" in dict(analysis.advice.facts)["Quality"]
-    table = tables.standings_table(analysis.quality)
+    table = quality_tables.standings_table(analysis.quality)
     (row,) = [row for row in table.rows if (row[0].text, row[2].text) == ("conv", "BCE")]
     assert (row[-1].text, row[-1].note) == tables.split(text.decibels(expected, sign=False))
     assert table.kinds == ["leader", "", "", ""]
@@ -90,7 +90,7 @@ def test_finding_table_and_recommendation_have_one_figure_of_one_gap(folder: Pat
 
 def test_outlined_are_those_that_pairs_can_not_part(folder: Path, analysis: Analysis) -> None:
     """Unpaired, half a decibel of scatter over images would hide what all images agree on."""
-    table = tables.quality_table(analysis.quality)
+    table = quality_tables.quality_table(analysis.quality)
     for row in table.rows:
         assert [cell.kind for cell in row[2:]].count("heat best") == 1, row[0].text
     assert analysis.quality.scores
