@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench import codes, kept, transfer
 from bench.cells import TrialCell
 from bench.parts import Parts
-from bench.quality import Scores
+from bench.quality import Basic, Scores
 from implementations.adapter import Adapter
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ def judge(
     clean: Clean,
     noisy: Noisy,
     scores: Scores,
+    before: Basic,
     folder: Path,
     shared: Shared,
     parts: Parts,
 ) -> dict[str, Any]:
-    """Of ``adapter``, which has just been trained as ``cell`` says; ``scores`` are those of its test images."""
-    found: dict[str, Any] = {"scores": kept.save_scores(scores, folder)}
+    """Of ``adapter``, which has just been trained as ``cell`` says; ``scores`` are those of its test images, ``before``
+    those of the same images noisy."""
+    found: dict[str, Any] = {"scores": kept.save_scores(scores, folder, before)}
     if cell.keep_weights:
         found["weights"] = kept.save_weights(
             adapter.weights(), kept.about_weights(cell, cell.make_architecture()), folder

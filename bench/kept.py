@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.cells import TrialCell
-from bench.quality import Scores
+from bench.quality import Basic, Scores
 from implementations.architecture import Architecture
 from implementations.parameters import Array
 
@@ -32,10 +32,12 @@ class WeightsError(ValueError):
     """Trained weights that are not there, can not be read, or belong to another network; the message says which."""
 
 
-def save_scores(scores: Scores, folder: Path) -> str:
-    """PSNR in dB and SSIM of every test image, float32 (n, 2), as .npy; the path below the run ``folder``."""
+def save_scores(scores: Scores, folder: Path, noisy: Basic | None = None) -> str:
+    """PSNR in dB and SSIM of every test image, and with ``noisy`` the PSNR of what it was made from, float32 (n, 2) or
+    (n, 3), as .npy; the path below the run ``folder``."""
     data = io.BytesIO()
-    np.save(data, np.stack([scores.psnr, scores.ssim], axis=1).astype("<f4"), allow_pickle=False)
+    columns = [scores.psnr, scores.ssim] + ([] if noisy is None else [noisy.psnr])
+    np.save(data, np.stack(columns, axis=1).astype("<f4"), allow_pickle=False)
     return _save(folder, SCORES, data.getvalue(), "npy")
 
 

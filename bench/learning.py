@@ -20,6 +20,7 @@ from implementations.adapter import Adapter
 from implementations.parameters import Array
 from implementations.training import Loss
 from results import convergence
+from results.scores import EXACT
 
 if TYPE_CHECKING:
     from bench.trial import Clean, Noisy
@@ -80,7 +81,8 @@ def learn(
     """
     checked = noisy.checked.astype(cell.setting.dtype, copy=False)
     # What a network sits on that has learned nothing yet.
-    plateau = mean_psnr(np.broadcast_to(clean.mean_image, clean.checked.shape), clean.checked)
+    exact = quality.psnr(noisy.checked, clean.checked) > EXACT
+    plateau = quality.mean_psnr(np.broadcast_to(clean.mean_image, clean.checked.shape), clean.checked, exact)
     progress = Progress(cell, tell)
     sha = hashlib.sha256()
     curve: list[dict[str, float]] = []
@@ -111,7 +113,7 @@ def learn(
         with parts("score_seconds"):
             scores = {
                 "validation_loss": _validation_loss(adapter, cell, clean, denoised, parts),
-                "psnr": mean_psnr(denoised, clean.checked),
+                "psnr": quality.mean_psnr(denoised, clean.checked, exact),
             }
         curve.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "seconds": seconds})
         if cell.until == "converged":
@@ -150,8 +152,3 @@ def image_loss(loss: Loss, output: Array, clean: Array) -> float:
         return -(t * np.log(q) + (1 - t) * np.log1p(-q))
 
     return quality.mean_of(clean.size, squares if loss == "mse" else entropies)
-
-
-def mean_psnr(images: Array, clean: Array) -> float:
-    """Mean over images (n, h, w, c) of the PSNR in dB, as :mod:`bench.quality` has it, without the cost of SSIM."""
-    return float(quality.psnr(images, clean).mean())

@@ -10,17 +10,22 @@ Each figure is computed per image, in float64, with ``data_range=1.0``:
 Both leave out a border of half a window, and are means over the channels.  Four traps are avoided here, each of which
 gives plausible but wrong numbers: a window that reaches from one image into the next, a missing ``data_range``, a
 range guessed from the type or the values, and the infinite PSNR of an exact image, which swallows a mean.
+
+Images are clipped to [0, 1] before they are scored, whoever made them: clean images lie there, a file can hold nothing
+else, and networks that end in a sigmoid as well as all classical denoisers give nothing else.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from results.scores import EXACT, LEAST
 
 Values = NDArray[np.float64]
 
@@ -31,7 +36,7 @@ C1, C2 = 0.01**2, 0.03**2
 """(K1 * data_range)**2 and (K2 * data_range)**2 of the SSIM, with the paper's K1 and K2."""
 
 MSE_FLOOR = 1e-10
-"""An image closer than this counts as exact: its PSNR is given as 100 dB instead of infinity."""
+"""The PSNR of an image closer than this is given as 100 dB: that of an equal one is infinite."""
 
 BLOCK = 2**17
 """Values that are scored at once: the ten filtered stacks of the SSIM then take 10 MB, and there is never a copy of a
@@ -51,11 +56,24 @@ class QualityError(ValueError):
 
 @dataclass(frozen=True)
 class Basic:
-    """One figure per image, each float64 (n,) and finite: PSNR in dB (at most 100), SSIM, and MSE."""
+    """One figure per image, each float64 (n,) and finite: PSNR in dB (at most 100), SSIM, and MSE, all of clipped
+    images; and the PSNR of the images as they are."""
 
     psnr: Values
     ssim: Values
     mse: Values
+    psnr_raw: Values | None = field(default=None, kw_only=True)
+    """None: as ``psnr``."""
+
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        """Which images are exact to a tenth of a gray level (:data:`results.scores.EXACT`), (n,)."""
+        return np.asarray(self.psnr > EXACT)
+
+    @property
+    def raw(self) -> Values:
+        """PSNR of the images as they are, dB, float64 (n,)."""
+        return self.psnr if self.psnr_raw is None else self.psnr_raw
 
 
 @dataclass(frozen=True)
@@ -68,8 +86,8 @@ class Scores(Basic):
 def score(images: NDArray[Any], clean: NDArray[Any]) -> Scores:
     """How close ``images`` are to ``clean``: both floating point (n, h, w, c), where 0 is black and 1 is white.
 
-    Values outside [0, 1] are taken as they are.  QualityError for other types and shapes, for images smaller than the
-    window of 11x11, and for values that are not finite.
+    Values outside [0, 1] are clipped, but for ``psnr_raw``.  QualityError for other types and shapes, for images
+    smaller than the window of 11x11, and for values that are not finite.
     """
     _check(images, clean)
     return Scores(**_by_block(images, clean, ssim=(_ssim, UNIFORM_WINDOW), ssim_wang=(_ssim_wang, GAUSSIAN_WINDOW)))
@@ -82,18 +100,40 @@ def score_basic(images: NDArray[Any], clean: NDArray[Any]) -> Basic:
 
 
 def psnr(images: NDArray[Any], clean: NDArray[Any]) -> Values:
-    """The PSNR alone, in dB, float64 (n,): without the cost of SSIM, and without a check."""
-    return _by_block(images, clean)["psnr"]
+    """The PSNR alone, in dB, float64 (n,), of clipped images: without the cost of SSIM, and without a check."""
+    return _by_block(images, clean, raw=False)["psnr"]
+
+
+def mean_psnr(images: NDArray[Any], clean: NDArray[Any], exact_before: NDArray[np.bool_] | None = None) -> float:
+    """The ``psnr`` of :func:`summarise` without the cost of SSIM; ``exact_before``: which noisy images are exact."""
+    found = psnr(images, clean)
+    exact = found > EXACT
+    return float(found[counted(exact, exact if exact_before is None else exact_before)].mean())
+
+
+def counted(exact: NDArray[np.bool_], exact_before: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which images (n,) means of PSNR are taken over: those that are exact neither denoised nor noisy, for one of them
+    outweighs ten others.  All of them, exact or not, where fewer than :data:`LEAST` remain."""
+    kept = ~(exact | exact_before)
+    return kept if np.count_nonzero(kept) >= LEAST else np.ones_like(kept)
 
 
 def _by_block(
-    images: NDArray[Any], clean: NDArray[Any], **similarities: tuple[Callable[[Values, Values], Values], int]
+    images: NDArray[Any],
+    clean: NDArray[Any],
+    raw: bool = True,
+    **similarities: tuple[Callable[[Values, Values], Values], int],
 ) -> dict[str, Values]:
-    """PSNR, MSE and the ``similarities`` (name = function, window) of every image, some images at a time."""
+    """PSNR, MSE and the ``similarities`` (name = function, window) of every image, some images at a time; with ``raw``
+    also the PSNR of what was not clipped."""
     found: dict[str, list[Values]] = {}
     for part in blocks(clean):
-        x, y = np.asarray(images[part], np.float64), np.asarray(clean[part], np.float64)
-        for name, values in _errors(x, y).items():
+        given, y = np.asarray(images[part], np.float64), np.asarray(clean[part], np.float64)
+        x = clipped(given)
+        errors = _errors(x, y)
+        if raw:
+            errors["psnr_raw"] = errors["psnr"] if x is given else _errors(given, y)["psnr"]
+        for name, values in errors.items():
             found.setdefault(name, []).append(values)
         for name, (similarity, window) in similarities.items():
             found.setdefault(name, []).append(_in_strips(similarity, window, x, y))
@@ -120,6 +160,13 @@ def _check(images: NDArray[Any], clean: NDArray[Any]) -> None:
             if not finite.all():
                 first = part.start + int(np.argmin(finite))
                 raise QualityError(f"{name} hold values that are not finite, first in image {first}")
+
+
+def clipped(images: NDArray[Any]) -> NDArray[Any]:
+    """``images`` with what is blacker than black and whiter than white cut off; themselves where nothing is."""
+    if images.min() >= 0 and images.max() <= 1:
+        return images
+    return np.asarray(np.clip(images, 0, 1))
 
 
 def _errors(x: Values, y: Values) -> dict[str, Values]:
@@ -192,6 +239,9 @@ def _similarity(means: list[Values], border: int, correction: float) -> Values:
     return np.asarray(similarity.mean(axis=(1, 2, 3)))
 
 
+FIGURES = ("psnr", "ssim", "mse", "ssim_wang")
+
+
 def summarise(scores: Basic, noisy: Basic) -> dict[str, float]:
     """Mean, interval and quantiles of every figure, the noisy input's mean, and the gain over it.
 
@@ -199,33 +249,56 @@ def summarise(scores: Basic, noisy: Basic) -> dict[str, float]:
     ``NAME_high`` (95 % interval of the mean over images, Student's t), ``NAME_q05`` ``_q25`` ``_median`` ``_q75``
     ``_q95``, ``NAME_noisy``, and ``NAME_gain`` with ``_low`` and ``_high``: the mean improvement of an image over its
     own noisy version (positive is better, also for mse), with the interval of these paired differences.
-    ``psnr_capped`` counts the exact images, whose PSNR of 100 dB stands for infinity.  All values are finite.
+
+    ``exact`` and ``exact_noisy`` count the images that are exact to a tenth of a gray level, denoised and noisy.  They
+    are left out of all figures of psnr, which are over ``psnr_images`` of the ``images``; where fewer than two remain,
+    all count (``psnr_images`` is ``images`` then, although some are exact).  ``psnr_pooled`` and ``psnr_noisy_pooled``
+    are the PSNR of the mean MSE over all images, ``psnr_raw`` and ``psnr_noisy_raw`` the means without clipping;
+    ``psnr_capped`` counts those of ``exact`` whose 100 dB stand for more.  All values are finite.
     """
     count = len(scores.mse)
-    if count < 2 or len(noisy.mse) != count:
+    if count < LEAST or len(noisy.mse) != count:
         raise QualityError(
             f"{count} denoised and {len(noisy.mse)} noisy images can not be summarised; an interval needs at least 2 "
             "images, the same on both sides"
         )
+    kept = counted(scores.exact, noisy.exact)
     summary: dict[str, float] = {}
-    for name in (field.name for field in fields(scores)):
+    for name in (name for name in FIGURES if hasattr(scores, name)):
         values, before = getattr(scores, name), getattr(noisy, name)
+        if name == "psnr":
+            values, before = values[kept], before[kept]
         summary |= _mean_interval(name, values)
         quantiles = np.quantile(values, list(QUANTILES.values()))
         summary |= {f"{name}_{label}": float(q) for label, q in zip(QUANTILES, quantiles, strict=True)}
         summary[f"{name}_noisy"] = float(before.mean())
         summary |= _mean_interval(f"{name}_gain", before - values if name == "mse" else values - before)
-    summary["psnr_capped"] = float(np.count_nonzero(scores.mse < MSE_FLOOR))
-    return summary
+    return summary | {
+        "psnr_raw": float(scores.raw[kept].mean()),
+        "psnr_noisy_raw": float(noisy.raw[kept].mean()),
+        "psnr_pooled": _pooled(scores.mse),
+        "psnr_noisy_pooled": _pooled(noisy.mse),
+        "psnr_capped": float(np.count_nonzero(scores.mse < MSE_FLOOR)),
+        "exact": float(np.count_nonzero(scores.exact)),
+        "exact_noisy": float(np.count_nonzero(noisy.exact)),
+        "images": float(count),
+        "psnr_images": float(np.count_nonzero(kept)),
+    }
 
 
-def over_mean_image(scores: Basic, mean_image: Basic) -> dict[str, float]:
+def _pooled(mse: Values) -> float:
+    return float(-10 * np.log10(max(float(mse.mean()), MSE_FLOOR)))
+
+
+def over_mean_image(scores: Basic, noisy: Basic, mean_image: Basic) -> dict[str, float]:
     """What the mean training image scores in place of every image, ``psnr_mean_image`` in dB and ``ssim_mean_image``,
-    and the lead of ``scores`` over it, image by image: ``psnr_over_mean`` with ``_low`` and ``_high``, dB."""
+    and the lead of ``scores`` over it, image by image: ``psnr_over_mean`` with ``_low`` and ``_high``, dB.  Of the same
+    images as in :func:`summarise`."""
+    counting = counted(scores.exact, noisy.exact)
     return {
-        "psnr_mean_image": float(mean_image.psnr.mean()),
+        "psnr_mean_image": float(mean_image.psnr[counting].mean()),
         "ssim_mean_image": float(mean_image.ssim.mean()),
-        **_mean_interval("psnr_over_mean", scores.psnr - mean_image.psnr),
+        **_mean_interval("psnr_over_mean", (scores.psnr - mean_image.psnr)[counting]),
     }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Images = NDArray[np.float32]
 
 SUFFIXES = ("", "_low", "_high", "_noisy", "_gain", "_gain_low", "_gain_high")
-KEPT = tuple(f"{name}{suffix}" for name in ("psnr", "ssim") for suffix in SUFFIXES)
+KEPT = (*(f"{name}{suffix}" for name in ("psnr", "ssim") for suffix in SUFFIXES), "exact", "exact_noisy")
 """Of the metrics: with all of them, a sweep of 24 corruptions would leave records of 40 kB."""
 BUDGET = 2**29
 """Bytes of noisy test sets that a worker keeps: every corruption of a sweep on small images, 17 full sets of MNIST."""

@@ -177,7 +177,7 @@ class TrialBench:
             hashes |= scored.hashes(clean.digest, noisy.digest)
         with parts("score_seconds"):
             summary = quality.summarise(scores, before)
-            summary |= self._mean_image(cell, clean, scores)
+            summary |= self._mean_image(cell, clean, scores, before)
         result["metrics"] = {
             **summary,
             **convergence.rising_metrics(curve),
@@ -194,7 +194,7 @@ class TrialBench:
             with parts("noise_seconds"):
                 noisy.draw(cell, clean, 0)
         with parts("keep_seconds"):
-            result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, folder, self._shared, parts)
+            result |= afterwards.judge(self.adapter, cell, clean, noisy, scores, before, folder, self._shared, parts)
         return {**result, "status": "ok", "reason": None}
 
     def _obtain(self, cell: TrialCell, noisy: Noisy, targets: Images) -> None:
@@ -259,14 +259,16 @@ class TrialBench:
             denoised = np.asarray(self.adapter.reconstruct(noisy.test.astype(cell.setting.dtype, copy=False)))
         return denoised.astype(np.float32, copy=False)
 
-    def _mean_image(self, cell: TrialCell, clean: Clean, scores: quality.Scores) -> dict[str, float]:
+    def _mean_image(
+        self, cell: TrialCell, clean: Clean, scores: quality.Scores, before: quality.Scores
+    ) -> dict[str, float]:
         """Metrics of the mean training image on the same test images, and the lead of ``scores`` over it."""
         if cell.evaluate == "whole":
             flat = clean.train.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
             scored = self._flat.get(data_key(cell), lambda: whole.score_flat(cell, flat))
         else:
             scored = clean.mean_image_scores
-        return quality.over_mean_image(scores, scored)
+        return quality.over_mean_image(scores, before, scored)
 
 
 def data_key(cell: Noised) -> Hashable:

@@ -2,7 +2,7 @@
 
 1. *Quality first.*  Of the configurations that were trained under all conditions, the one with the highest mean gain
    over the noisy input leads.  As good as it are those whose gap to it can not be told from nothing, and those that
-   are surely within :data:`NOTICEABLE`.  The gap is paired: by seed where there are several, else image by image.
+   are surely within :data:`NOTICEABLE`.  The gap is paired (:mod:`report.pairing`).
 2. *Then speed.*  Of those as good, the one that trains fastest, whoever trains it.  Those whose rates can not be told
    apart from the fastest's are ordered by quality again.
 3. *The framework* is the backend and track that trains this network fastest, certified and in a steady state; of
@@ -15,25 +15,21 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from report import text
 from report.naming import backend_key, describe, varying
-from report.quality import Condition, Configuration, Quality, Standing, condition_axes, difference
+from report.pairing import Condition, Configuration, Trials
+from report.quality import Quality, Standing
+from report.ranking import basis, disagree, gain_said, harm_said
 from report.speed import RATE, Contestant, Workload, ratio_of
 from report.tradeoff import SHARED
 from results.loading import Run
 from results.schema import Record
-from results.scores import read_scores
-from results.statistics import Interval, mean_interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from results.statistics import Interval
 
 NOTICEABLE = 0.1
 """dB of PSNR below which nobody sees a difference; that by which ``daebench compare`` judges too."""
@@ -100,13 +96,8 @@ def advise(
             said += f"no network gains measurably over the noisy input; nearest comes {best.label}, "
             said += f"{text.decibels(best.gain)} (more images or epochs may help)"
         return Advice(said, left_out, prominent=prominent)
-    trials = _trials(run, found, distrusted)
-    paired = _of_the_same_images(trials, shared)
-    images = {
-        one.configuration: _by_image(run, trials, one.configuration, shared) if paired else None for one in gaining
-    }
-    timings = {one.configuration: _load(one, found, loads, trials) for one in gaining}
-    candidates = [_candidate(gaining[0], one, images, timings[one.configuration]) for one in gaining]
+    trials = found.trials_of
+    candidates = [_candidate(gaining[0], one, found, shared, _load(one, found, loads, trials)) for one in gaining]
     chosen = choose(candidates)
     facts = [
         ("Quality", _quality(chosen, candidates, found, shared, len(standings))),
@@ -146,77 +137,18 @@ def _rate(one: Contestant | None) -> float:
 
 
 def _candidate(
-    best: Standing,
-    one: Standing,
-    images: Mapping[Configuration, NDArray[np.float64] | None],
-    load: Workload | None,
+    best: Standing, one: Standing, found: Quality, shared: Sequence[Condition], load: Workload | None
 ) -> Candidate:
-    if one is best:
-        gap = Interval(0.0, 0.0, 0.0)
-    else:
-        gap = _gap(best, one, images[best.configuration], images[one.configuration])
+    gap = (
+        found.pairing.gap(shared, best.configuration, one.configuration) if one is not best else Interval(0.0, 0.0, 0.0)
+    )
     return Candidate(one, gap, load, _first(load) if load else None)
-
-
-def _gap(
-    a: Standing, b: Standing, images_a: NDArray[np.float64] | None, images_b: NDArray[np.float64] | None
-) -> Interval:
-    """Gain of ``a`` minus that of ``b``: by seed where there are several, else image by image where every image's
-    scores were kept, else as if their images were others."""
-    several = len(a.by_seed.keys() & b.by_seed.keys()) > 1
-    if several or images_a is None or images_b is None or len(images_a) != len(images_b):
-        return difference(a, b)
-    return mean_interval(images_a - images_b)
 
 
 # -- what belongs together -----------------------------------------------------------------------------------------
 
-_Trials = dict[tuple[Condition, Configuration], list[Record]]
 
-
-def _trials(run: Run, found: Quality, distrusted: frozenset[str]) -> _Trials:
-    """Scored trials as ``found`` groups them."""
-    groups: _Trials = defaultdict(list)
-    for record in run.of("trial", "ok"):
-        if record["id"] in distrusted:
-            continue
-        cell = record["cell"]
-        axes = [name for name in condition_axes(cell) if name not in found.configuration_axes]
-        condition = tuple(cell.get(name) for name in axes)
-        groups[condition, tuple(cell[name] for name in found.configuration_axes)].append(record)
-    return groups
-
-
-def _of_the_same_images(trials: _Trials, shared: Sequence[Condition]) -> bool:
-    """Whether all trials under each condition saw the same ones: several runs need not have."""
-    found: dict[Condition, set[Any]] = defaultdict(set)
-    for (condition, _), group in trials.items():
-        found[condition] |= {record.get("hashes", {}).get("data") for record in group}
-    return all(len(found[condition]) == 1 for condition in shared)
-
-
-def _by_image(
-    run: Run, trials: _Trials, configuration: Configuration, shared: Sequence[Condition]
-) -> NDArray[np.float64] | None:
-    """PSNR of every test image, mean over conditions, and in each over backends and seeds; None where a file lacks."""
-    means = []
-    for condition in shared:
-        parts = []
-        for record in trials[condition, configuration]:
-            scores = read_scores(run.folders or (run.folder,), record["scores"]) if "scores" in record else None
-            if scores is None:
-                return None
-            parts.append(scores[:, 0])
-        if not parts or len({len(part) for part in parts}) > 1:
-            return None
-        means.append(sum(parts[1:], parts[0]) / len(parts))
-    if not means or len({len(part) for part in means}) > 1:
-        return None
-    mean: NDArray[np.float64] = sum(means[1:], means[0]) / len(means)
-    return mean
-
-
-def _load(one: Standing, found: Quality, loads: Sequence[Workload], trials: _Trials) -> Workload | None:
+def _load(one: Standing, found: Quality, loads: Sequence[Workload], trials: Trials) -> Workload | None:
     """The timed workload of the same network, trained the same way.  Of several that which has most in common with its
     trials (device, threads, machine ...), and of several code sizes the nearest, on which speed hardly depends."""
     own = dict(zip(found.configuration_axes, one.configuration, strict=True))
@@ -246,7 +178,7 @@ def _first(load: Workload) -> Contestant:
 
 
 def _records(
-    trials: _Trials, configuration: Configuration, shared: Sequence[Condition], one: Contestant | None
+    trials: Trials, configuration: Configuration, shared: Sequence[Condition], one: Contestant | None
 ) -> list[tuple[Condition, Record]]:
     """For each condition a trained network of ``configuration`` that was kept, by ``one``'s backend if there is one."""
     found = []
@@ -267,24 +199,32 @@ def _order(cell: Mapping[str, Any]) -> tuple[Any, ...]:
 def _quality(
     chosen: Candidate, candidates: Sequence[Candidate], found: Quality, shared: Sequence[Condition], tried: int
 ) -> str:
-    over = found.over(shared)
-    said = f"{text.decibels(chosen.standing.gain)} PSNR over the noisy input (mean over {over})"
-    if len(shared) == 1:
-        said = f"{text.decibels(chosen.standing.gain)} PSNR over the noisy input ({over})"
+    own = chosen.standing
+    over = (
+        found.over(shared)
+        if len(shared) == 1 or disagree(found, shared, own.configuration)
+        else (f"mean over {found.over(shared)}")
+    )
+    said = f"{gain_said(found, shared, own)} ({over}; {basis(found, own)})"
+    if harm := harm_said(found, shared, own.configuration):
+        said += f"; {harm}"
     best = candidates[0]
     alike = [one for one in candidates if one.as_good and one is not chosen]
     worse = [one for one in candidates if not one.as_good]
     if chosen is not best:
-        said += f"; {best.standing.label} has {text.decibels(chosen.gap)} more, "
-        surely = chosen.gap.known and chosen.gap.high < NOTICEABLE
-        said += f"surely below {NOTICEABLE:g} dB" if surely else "which can not be told from nothing"
-        said += _slower(chosen.fastest, best.fastest)
+        slower = _slower(chosen.fastest, best.fastest)
+        if chosen.gap.known and chosen.gap.low > 0:
+            said += f"; {text.behind(chosen.gap)} {best.standing.label}{slower}: surely below {NOTICEABLE:g} dB, which "
+            said += "nobody sees"
+        else:
+            said += f"; no measurable difference from {best.standing.label}{slower}"
         alike = [one for one in alike if one is not best]
     if alike:
         said += f"; as good: {_names(alike)}"
     if worse:
         # The gap of the chosen one is nothing that counts, so the best one's lead over the next is its own.
-        said += f"; the next, {worse[0].standing.label}, has {text.decibels(worse[0].gap)} less than the best"
+        whom = "" if chosen is best else f" {best.standing.label}"
+        said += f"; next: {worse[0].standing.label}, {text.behind(worse[0].gap)}{whom}"
     if len(candidates) == 1:
         said += "; no other network gains" if tried > 1 else "; no other network was trained under all of it"
     return said
@@ -293,8 +233,8 @@ def _quality(
 def _slower(chosen: Contestant | None, best: Contestant | None) -> str:
     """That the best in quality was not chosen for its speed.  Chosen was the fastest, or one not told apart from it."""
     if chosen is None or best is None:
-        return ", and was not timed"
-    return ", and trains more slowly" + ("" if _ratio(chosen, best).low > 1 else " than the fastest")
+        return ", which was not timed"
+    return ", which trains more slowly" + ("" if _ratio(chosen, best).low > 1 else " than the fastest")
 
 
 def _speed(chosen: Candidate, candidates: Sequence[Candidate], loads: Sequence[Workload]) -> str:

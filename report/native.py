@@ -21,7 +21,7 @@ from report.quality import condition_axes, label_axes, who, who_axes
 from report.tables import Cell, Table, printable, split
 from results.loading import Run, is_native
 from results.schema import Record
-from results.scores import read_scores
+from results.scores import combined, differences, read_scores
 from results.statistics import Interval, mean_interval
 
 MOST_CHARTS = 6
@@ -135,12 +135,12 @@ def _by_image(run: Run, pairs: Sequence[tuple[Record, Record]]) -> Interval | No
     parts = []
     for pair in pairs:
         found = [read_scores(run.folders or (run.folder,), one["scores"]) for one in pair if "scores" in one]
-        if len(found) < 2 or found[0] is None or found[1] is None or len(found[0]) != len(found[1]):
+        if len(found) < 2 or found[0] is None or found[1] is None or (part := differences(found[0], found[1])) is None:
             return None
-        parts.append(found[0][:, 0] - found[1][:, 0])
+        parts.append(part)
     if not parts or len({len(part) for part in parts}) > 1:
         return None
-    return mean_interval(sum(parts[1:], parts[0]) / len(parts))
+    return mean_interval(combined(parts))
 
 
 def _curve(records: Sequence[Record]) -> Curve:

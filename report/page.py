@@ -18,6 +18,7 @@ from report import (
     facts,
     native,
     pictures,
+    quality_tables,
     reproduction,
     robustness,
     tables,
@@ -189,8 +190,8 @@ def _quality(page: Page, analysis: Analysis) -> None:
     page.seeds = len(found.seeds)
     latent = charts.latent_chart(found)
     page.quality = [charts.quality_chart(found), *([latent] if latent else [])]
-    page.quality_tables = [tables.quality_table(found), tables.standings_table(found)]
-    page.agreement = _filled(tables.agreement_table(found))
+    page.quality_tables = [quality_tables.quality_table(found), quality_tables.standings_table(found)]
+    page.agreement = _filled(quality_tables.agreement_table(found))
 
 
 def _tradeoff(page: Page, analysis: Analysis) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -25,15 +25,13 @@ from report.naming import (
     natural_key,
     varying,
 )
+from report.pairing import Condition, Configuration, Pairing, Trials, half_width
 from results.loading import Run
 from results.schema import Record
 from results.statistics import Interval, mean_interval
 
 FULL_SHARE = 0.9
 """A backend with at least this share of the most trials of any backend has the whole grid."""
-
-Configuration = tuple[Any, ...]
-Condition = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -106,6 +104,10 @@ class Quality:
     of the validation loss."""
     uncertain: int
     """Trials by backends without certificate, left out of all averages."""
+    trials_of: Trials = field(repr=False)
+    """The records that each of ``scores`` is made from."""
+    pairing: Pairing = field(repr=False)
+    """How far configurations are apart."""
 
     def over(self, shared: Sequence[Condition]) -> str:
         """What a mean over the conditions ``shared`` is over, in words."""
@@ -122,7 +124,17 @@ class Quality:
         if not shared:
             return [], []
         found = [self._standing(key, shared) for key in rivals]
-        return sorted(found, key=lambda standing: (-standing.gain.value, standing.label)), shared
+        found.sort(key=lambda standing: (-standing.gain.value, standing.label))
+        first = self.pairing.leader(shared, [standing.configuration for standing in found])
+        found.sort(key=lambda standing: standing.configuration != first)
+        return found, shared
+
+    def best(self, condition: Condition) -> list[Configuration]:
+        """Who gains most under ``condition``, first, and all who are not measurably behind."""
+        present = [key for key in self.configurations if (condition, key) in self.scores]
+        present.sort(key=lambda key: -self.scores[condition, key].gain)
+        first = self.pairing.leader([condition], present)
+        return [first, *(key for key in present if key != first and not self.pairing.sign([condition], first, key))]
 
     def _standing(self, key: Configuration, shared: Sequence[Condition]) -> Standing:
         scores = [self.scores[condition, key] for condition in shared]
@@ -136,24 +148,6 @@ class Quality:
             value = mean([score.gain for score in scores])
             gain = Interval(value, value - half, value + half)
         return Standing(key, self.configurations[key], gain, by_seed, half)
-
-
-def difference(a: Standing, b: Standing) -> Interval:
-    """Mean gain of ``a`` minus that of ``b``, as in :func:`gap`."""
-    return _difference(a.by_seed, b.by_seed, a.gain.value - b.gain.value, math.hypot(a.half, b.half))
-
-
-def gap(a: Score, b: Score) -> Interval:
-    """Gain of ``a`` minus that of ``b``: paired by seed where there are several, else as if their images were others
-    (which is wider than it need be)."""
-    return _difference(a.by_seed, b.by_seed, a.gain - b.gain, math.hypot(a.half, b.half))
-
-
-def _difference(a: dict[int, float], b: dict[int, float], value: float, half: float) -> Interval:
-    seeds = sorted(a.keys() & b.keys())
-    if len(seeds) > 1:
-        return mean_interval([a[seed] - b[seed] for seed in seeds])
-    return Interval(value, value - half, value + half)
 
 
 def who(cell: dict[str, Any], differing: Sequence[str]) -> str:
@@ -229,10 +223,12 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         seeds=tuple(sorted({record["cell"]["seed"] for record in trials})),
         seed_noise=seed_noise,
         seeded=seeded,
-        image_noise=mean([_half(record, "psnr") for record in trials]) if trials else math.nan,
+        image_noise=mean([half_width(record, "psnr") for record in trials]) if trials else math.nan,
         agreements=_agreements(trials, differing),
         images=_image_counts(record["cell"] for record in trials),
         uncertain=len(every) - len(trials),
+        trials_of=groups,
+        pairing=Pairing(run, groups),
     )
 
 
@@ -246,7 +242,7 @@ def _score(group: Sequence[Record]) -> Score:
         psnr=mean([record["metrics"]["psnr"] for record in group]),
         noisy=mean([record["metrics"]["psnr_noisy"] for record in group]),
         gain=mean(list(by_seed.values())),
-        half=mean([_half(record, "psnr_gain") for record in group]),
+        half=mean([half_width(record, "psnr_gain") for record in group]),
         ssim=mean(ssim) if ssim else None,
         by_seed=by_seed,
         backends=len({record["cell"]["backend"] for record in group}),
@@ -287,11 +283,3 @@ def _agreements(trials: Sequence[Record], differing: Sequence[str]) -> tuple[Agr
             values = [table[a][point] - table[b][point] for point in common]
             found.append(Agreement(a, b, mean_interval(values), max(values, key=abs), len(values), one_precision))
     return tuple(found)
-
-
-def _half(record: Record, name: str) -> float:
-    """Half the interval of a metric over test images; NaN where there is none."""
-    metrics = record["metrics"]
-    if f"{name}_low" not in metrics or f"{name}_high" not in metrics:
-        return math.nan
-    return float(metrics[f"{name}_high"] - metrics[f"{name}_low"]) / 2

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import codes, inputs, native, reproduction, robustness, text, yardsticks
+from report import codes, inputs, native, ranking, reproduction, robustness, scoring, text, yardsticks
 from report.advice import Advice, advise
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
-from report.quality import Quality, difference, quality
+from report.quality import Quality, quality
 from report.reach import Race, race
 from report.speed import MARGIN, NEVER_STEADY, RATE, Standing, Workload, ratio_of, workloads
 from report.start import Epoch, Meeting, Start, epoch_of, start
@@ -101,7 +101,9 @@ def findings(analysis: Analysis) -> list[Finding]:
         *advice_findings(analysis.advice),
         *reproduction_findings(analysis.reproduced),
         *speed_findings(analysis.loads),
-        *quality_findings(analysis.quality),
+        *_if_said("Quality", ranking.said(analysis.quality)),
+        *_if_said("Exact images", scoring.exact_said(analysis.quality)),
+        *_if_said("Scores", scoring.mixed_said(analysis.quality)),
         *_if_said("Worth", yardsticks.said(analysis.worths)),
         *_if_said("Robustness", robustness.said(analysis.matrices)),
         *_if_said("Codes", codes.said(analysis.judged)),
@@ -301,36 +303,6 @@ def steady_findings(loads: Sequence[Workload]) -> list[Finding]:
 # -- quality -------------------------------------------------------------------------------------------------------
 
 
-def quality_findings(found: Quality) -> list[Finding]:
-    """The configuration that gains most over the noisy input, and whether the next is measurably worse."""
-    standings, shared = found.standings()
-    if not standings:
-        return []
-    best = standings[0]
-    seeds = len(best.by_seed)
-    basis = f"n = {text.count(seeds, 'seed')}" if seeds > 1 else f"n = 1 seed, so intervals cover {_images(found)} only"
-    over = f"mean over {found.over(shared)}" if len(shared) > 1 else found.over(shared)
-    gain = f"{text.decibels(best.gain)} PSNR over the noisy input"
-    tied = [one for one in standings[1:] if difference(best, one).includes(0.0)]
-    if best.gain.known and best.gain.high < 0:
-        headline = f"No network gains over the noisy input; least is lost by {best.label}, {gain}"
-    elif best.gain.known and best.gain.low <= 0:
-        headline = f"No network gains measurably over the noisy input; nearest comes {best.label}, {gain}"
-    else:
-        headline = f"{best.label} denoises best, {gain}"
-    if tied:
-        names = [one.label for one in tied[:2]] + ([f"{len(tied) - 2} more"] if len(tied) > 2 else [])
-        detail = f"no measurable difference from {text.listing(names)}"
-    elif len(standings) > 1:
-        detail = f"{text.decibels(difference(best, standings[1]))} more than the next, {standings[1].label}"
-    else:
-        detail = "it is the only one that was trained on all of it"
-    worse = [found.conditions[c] for c in shared if found.scores[c, best.configuration].interval.high < 0]
-    if worse and len(shared) > 1:
-        detail += f"; worse than the noisy input under {text.listing(worse[:3])}{' and others' if worse[3:] else ''}"
-    return [Finding("Quality", headline, f"{detail} ({over}; {basis})")]
-
-
 def reach_findings(found: Race | None) -> list[Finding]:
     """Who is first at the last target, counted from nothing."""
     first = found.winner if found else None
@@ -353,10 +325,6 @@ def reach_findings(found: Race | None) -> list[Finding]:
     if late:
         detail += f"; {late} of {len(found.attempts)} timed contestants do not reach it in the epochs they were given"
     return [Finding("Time to PSNR", headline, detail)]
-
-
-def _images(found: Quality) -> str:
-    return f"the {found.images[0]:,} test images" if len(found.images) == 1 else "the test images"
 
 
 def agreement_findings(found: Quality) -> list[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,14 +9,12 @@ from typing import Any
 
 from report import text
 from report.certification import Certification, worst_ratio
-from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe, varying
-from report.quality import Quality, difference, gap
+from report.naming import CONFIGURATION, backend_key, describe, varying
 from report.speed import RATE
 from report.tradeoff import Point
 from results.coarseness import as_exact, is_reduced
 from results.loading import Run
 from results.schema import Record
-from results.statistics import Interval
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -73,95 +70,6 @@ def without_empty(table: Table, optional: Collection[str]) -> Table:
 def printable(value: object) -> str:
     """Text of a record without terminal colours and control characters."""
     return _CONTROL.sub("", _ANSI.sub("", str(value)))
-
-
-def quality_table(found: Quality) -> Table:
-    """Gain in PSNR: a row for each corruption, a column for each configuration, shaded by value."""
-    top = max((score.gain for score in found.scores.values()), default=1.0)
-    seeded = any(len(score.by_seed) > 1 for score in found.scores.values())
-    rows = []
-    for condition, label in found.conditions.items():
-        scores = [found.scores.get((condition, configuration)) for configuration in found.configurations]
-        present = [score for score in scores if score is not None]
-        best = max(present, key=lambda score: score.gain)
-        noisy = sum(score.noisy for score in present) / len(present)
-        row = [Cell(label, kind="name"), Cell(text.fixed(noisy))]
-        for score in scores:
-            if score is None:
-                row.append(Cell("", kind="absent"))
-                continue
-            interval = score.interval
-            note = f"±{text.fixed((interval.high - interval.low) / 2)}" if interval.known else ""
-            # An interval over images is another thing than one over seeds: it says so where both stand in a table.
-            note += " (images)" if note and seeded and len(score.by_seed) == 1 else ""
-            tied = score is best or gap(best, score).includes(0.0)
-            kind = "heat best" if tied and len(present) > 1 else "heat"
-            row.append(Cell(text.signed(score.gain), note, kind, shade(score.gain, top)))
-        rows.append(row)
-    columns = ["corruption", "noisy, dB", *(_header(found.configuration_axes, key) for key in found.configurations)]
-    return Table(
-        "Gain in PSNR over the noisy input, dB; outlined: the best of a row and what can not be told apart from it",
-        columns,
-        rows,
-        frozenset(range(1, len(columns))),
-    )
-
-
-def _header(names: Sequence[str], configuration: tuple[Any, ...]) -> str:
-    """Breaks between its parts alone."""
-    axes = dict(zip(names, configuration, strict=True))
-    return ", ".join(describe(axes, (name,)).replace(" ", "\u00a0") for name in names)
-
-
-def standings_table(found: Quality) -> Table:
-    """Configurations by mean gain, with SSIM; what seeds and what test images leave open, apart from each other."""
-    standings, shared = found.standings()
-    rows = []
-    for standing in standings:
-        ssims = [found.scores[condition, standing.configuration].ssim for condition in shared]
-        known = [value for value in ssims if value is not None]
-        architecture, latent, loss = standing.configuration[: len(CONFIGURATION)]
-        axes = dict(zip(found.configuration_axes, standing.configuration, strict=True))
-        rows.append(
-            [
-                Cell(str(architecture), describe(axes, found.configuration_axes[len(CONFIGURATION) :]), kind="name"),
-                Cell("none" if latent is None else f"{latent}"),
-                Cell(LOSS_NAMES.get(loss, str(loss))),
-                Cell(f"{text.signed(standing.gain.value)} dB"),
-                Cell(_half(standing.gain), f"{len(standing.by_seed)} seeds")
-                if len(standing.by_seed) > 1
-                else Cell("one seed"),
-                Cell(f"±{text.fixed(standing.half)}" if math.isfinite(standing.half) else "–"),
-                Cell(text.fixed(sum(known) / len(known), 3) if known else "–"),
-            ]
-        )
-    columns = ["architecture", "latent", "loss", "gain in PSNR", "over seeds", "over images", "SSIM"]
-    over = found.over(shared)
-    caption = f"Mean over {over} that all of these were trained on" if len(shared) > 1 else f"All of these under {over}"
-    tied = ["leader" if difference(standings[0], one).includes(0.0) else "" for one in standings]
-    return Table(caption, columns, rows, frozenset((1, 3, 4, 5, 6)), tied)
-
-
-def _half(interval: Interval) -> str:
-    return f"±{text.fixed((interval.high - interval.low) / 2)}"
-
-
-def agreement_table(found: Quality) -> Table:
-    """PSNR of one backend minus that of another, over equal trials."""
-    rows = [
-        [
-            Cell(f"{one.a}", f"minus {one.b}", kind="name"),
-            Cell(*split(text.decibels(one.difference))),
-            Cell(f"{text.signed(one.largest, 3)} dB"),
-            Cell(str(one.count)),
-        ]
-        for one in found.agreements
-    ]
-    columns = ["backends", "mean", "largest single", "trials"]
-    caption = "Difference in PSNR between equal trials of two backends"
-    if not all(one.one_precision for one in found.agreements):
-        caption += ", or of one in two precisions"
-    return Table(caption, columns, rows, frozenset((1, 2, 3)))
 
 
 def frontier_table(points: Sequence[Point]) -> Table:

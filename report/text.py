@@ -68,6 +68,15 @@ def decibels(interval: Interval, sign: bool = True) -> str:
     return f"{write(interval.value, decimals)} dB [{write(interval.low, decimals)}, {write(interval.high, decimals)}]"
 
 
+def behind(gap: Interval) -> str:
+    """ "0.08 dB (0.04 to 0.11) behind": of a lead that is certain, or of which no interval is known."""
+    if not gap.known:
+        return f"{fixed(gap.value)} dB behind"
+    decimals = 2 if gap.high - gap.low >= 0.015 else 3
+    value, low, high = (fixed(end, decimals) for end in (gap.value, gap.low, gap.high))
+    return f"{value} dB ({low} to {high}) behind"
+
+
 def at_most(value: float) -> str:
     """ "up to 0.07 dB", or "by less than 0.01 dB"."""
     return f"by up to {fixed(value)} dB" if value >= 0.01 else "by less than 0.01 dB"

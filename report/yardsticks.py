@@ -19,7 +19,7 @@ from report.naming import CONFIGURATION, TRAINING, configuration_label, describe
 from report.quality import condition_axes
 from results.loading import Run
 from results.schema import Record
-from results.scores import read_scores
+from results.scores import combined, differences, read_scores
 from results.statistics import Interval, mean_interval
 
 if TYPE_CHECKING:
@@ -176,37 +176,36 @@ def _order(worth: Worth) -> tuple[Any, ...]:
 
 
 class _Scores:
-    """PSNR by image, read once for each file."""
+    """Scores by image, read once for each file."""
 
     def __init__(self, run: Run) -> None:
         self._folders = run.folders or (run.folder,)
         self._read: dict[str, NDArray[np.float64] | None] = {}
 
-    def psnr(self, record: Record) -> NDArray[np.float64] | None:
-        """Float64 (n,), dB; None where the record has no scores or the file is not there."""
+    def of(self, record: Record) -> NDArray[np.float64] | None:
+        """As :func:`results.scores.read_scores` has them; None where the record has none or the file is not there."""
         path = record.get("scores")
         if path is None:
             return None
         if path not in self._read:
-            found = read_scores(self._folders, path)
-            self._read[path] = None if found is None else found[:, 0]
+            self._read[path] = read_scores(self._folders, path)
         return self._read[path]
 
     def rival(self, group: Sequence[tuple[Record, dict[Any, Record]]], key: tuple[str, int | None]) -> Rival:
         """The yardstick ``key`` beside the trials of ``group``: their mean difference, and its interval over images."""
         psnr = mean([found[key]["metrics"]["psnr"] for _, found in group])
         name = key[0] if key[1] is None else f"{key[0]}, rank {key[1]}"
-        differences = []
+        parts = []
         for trial, found in group:
-            a, b = self.psnr(trial), self.psnr(found[key])
-            if a is None or b is None or len(a) != len(b):
+            a, b = self.of(trial), self.of(found[key])
+            if a is None or b is None or (part := differences(a, b)) is None:
                 gain = mean([trial["metrics"]["psnr"] for trial, _ in group]) - psnr
                 return Rival(name, psnr, Interval(gain, math.nan, math.nan))
-            differences.append(a - b)
-        if len({len(one) for one in differences}) > 1:
-            gain = mean([float(one.mean()) for one in differences])
+            parts.append(part)
+        if len({len(one) for one in parts}) > 1:
+            gain = mean([float(combined([one]).mean()) for one in parts])
             return Rival(name, psnr, Interval(gain, math.nan, math.nan))
-        return Rival(name, psnr, mean_interval(sum(differences) / len(differences)))
+        return Rival(name, psnr, mean_interval(combined(parts)))
 
 
 # -- in words ------------------------------------------------------------------------------------------------------

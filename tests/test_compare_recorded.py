@@ -274,6 +274,75 @@ def test_psnr_over_seeds_is_paired(tmp_path: Path) -> None:
     assert compare(tmp_path, base, better).outcome == "improved"
 
 
+def kept(folder: Path, record: dict[str, Any], psnr: np.ndarray, noisy: float = 11.0) -> dict[str, Any]:
+    """``record`` with the scores of its images in ``folder``; more metrics of the rule by which they were made."""
+    (folder / "scores").mkdir(parents=True, exist_ok=True)
+    path = f"scores/{record['id'][:8]}-{len(list((folder / 'scores').iterdir()))}.npy"
+    data = np.stack([psnr, psnr / 40, np.full(len(psnr), noisy)], axis=1).astype("<f4")
+    np.save(folder / path, data)
+    exact = float((psnr >= 100).sum())
+    rule = {"psnr_raw": record["metrics"]["psnr"], "psnr_capped": exact, "exact": exact, "exact_noisy": 0.0}
+    return {**record, "scores": path, "metrics": record["metrics"] | rule}
+
+
+def both(tmp_path: Path, base: list[dict[str, Any]], head: list[dict[str, Any]]) -> Comparison:
+    """Runs in tmp_path/base and tmp_path/head, whose scores are there already."""
+    for name, records in (("base", base), ("head", head)):
+        made = write(tmp_path / f"{name}-records", records)
+        (tmp_path / name).mkdir(exist_ok=True)
+        for file in made.iterdir():
+            file.rename(tmp_path / name / file.name)
+    return compare_runs(tmp_path / "base", tmp_path / "head")
+
+
+def test_one_seed_with_scores_is_judged_image_by_image(tmp_path: Path) -> None:
+    """What an image costs both sides is gone: 2 dB of scatter leave a loss of 0.2 dB that is known to 0.02."""
+    draw = np.random.default_rng(3)
+    common, lost = draw.normal(19, 2, 128), draw.normal(0.2, 0.05, 128)
+    base = kept(tmp_path / "base", trial(DENSE, float(common.mean()), half=0.35), common)
+    head = kept(tmp_path / "head", trial(DENSE, float((common - lost).mean()), half=0.35), common - lost)
+    (psnr,) = both(tmp_path, [base], [head]).rows
+    assert psnr.outcome == "regressed"
+    assert psnr.change is not None
+    bound = -stats.norm.ppf(0.01) * lost.std(ddof=1) / math.sqrt(128)
+    assert psnr.change.value == pytest.approx(lost.mean(), abs=1e-5)
+    assert psnr.change.value - psnr.change.low == pytest.approx(bound, rel=1e-3)
+    assert "over the test images of 1 seed" in psnr.reason
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_images_that_one_side_makes_exact_count_for_neither(tmp_path: Path, seeds: int) -> None:
+    """A side that gives ten easy images back exactly leaves them out of its mean, and seems to be worse for it."""
+    draw = np.random.default_rng(5)
+    sides: dict[str, list[dict[str, Any]]] = {"base": [], "head": []}
+    for seed in range(seeds):
+        common = draw.normal(19, 2, 128)
+        common[:10] = 60
+        exact = common + draw.normal(0, 0.01, 128)
+        exact[:10] = 100
+        sides["base"].append(kept(tmp_path / "base", trial(DENSE, float(common.mean()), seed=seed), common))
+        head = trial(DENSE, float(exact[10:].mean()), seed=seed)
+        sides["head"].append(kept(tmp_path / "head", head, exact))
+    (psnr,) = both(tmp_path, sides["base"], sides["head"]).rows
+    assert psnr.base is not None
+    assert psnr.head is not None
+    assert psnr.base - psnr.head > 2
+    assert psnr.outcome == "pass"
+    assert psnr.change is not None
+    assert abs(psnr.change.value) < 0.01
+
+
+def test_a_side_from_before_clipping_is_compared_as_it_came_out(tmp_path: Path) -> None:
+    newer = trial(DENSE, 19.5)
+    newer["metrics"] |= {"psnr_raw": 19.0, "exact": 0.0, "exact_noisy": 0.0}
+    (psnr,) = compare(tmp_path, [trial(DENSE, 19.0)], [newer]).rows
+    assert (psnr.base, psnr.head) == (19.0, 19.0)
+    newer["metrics"] |= {"exact_noisy": 7.0}
+    (psnr,) = compare(tmp_path, [trial(DENSE, 19.0)], [newer]).rows
+    assert psnr.outcome == "inconclusive"
+    assert psnr.reason.startswith("one side counts exact images in its mean")
+
+
 def test_one_seed_is_judged_over_images_and_says_so(tmp_path: Path) -> None:
     base = [trial(DENSE, 20.0, half=0.02)]
     close = compare(tmp_path, base, [trial(DENSE, 20.001, half=0.02)])

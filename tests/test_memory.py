@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench import quality, trial
 from bench.cells import TrialCell
-from bench.learning import image_loss, mean_psnr
+from bench.learning import image_loss
 from bench.trial import Clean, TrialBench
 from implementations.adapter import Setting
 from implementations.parameters import Array
@@ -103,7 +103,7 @@ def test_large_sets_are_kept_one_at_a_time(bench: TrialBench, monkeypatch: pytes
     [
         quality.score,
         quality.score_basic,
-        mean_psnr,
+        quality.mean_psnr,
         lambda images, clean: image_loss("mse", images, clean),
         lambda images, clean: image_loss("bce", images, clean),
     ],

@@ -13,7 +13,7 @@ from scipy import stats
 from skimage import metrics
 
 from bench import quality
-from bench.quality import BLOCK, QualityError, Scores, blocks, mean_of, psnr, score, summarise
+from bench.quality import BLOCK, QualityError, Scores, blocks, mean_of, mean_psnr, psnr, score, summarise
 
 Values = NDArray[np.float64]
 
@@ -103,10 +103,33 @@ def test_equal_images_are_perfect() -> None:
     assert not perfect.mse.any()
 
 
-def test_values_outside_of_black_and_white_count_as_they_are() -> None:
+def test_values_beyond_black_and_white_are_clipped_and_the_raw_figure_stands_beside() -> None:
     _, clean = pair()
-    assert score(clean + 2.0, clean).mse == pytest.approx(4.0)
-    assert score(clean + 2.0, clean).psnr == pytest.approx(-10 * np.log10(4.0))
+    found = score(clean + 2.0, clean)
+    white = np.mean((1 - clean) ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(found.mse, white)
+    np.testing.assert_allclose(found.psnr, -10 * np.log10(white))
+    np.testing.assert_allclose(found.raw, -10 * np.log10(4.0))
+    np.testing.assert_allclose(psnr(clean + 2.0, clean), found.psnr)
+    np.testing.assert_allclose(quality.score_basic(clean + 2.0, clean).raw, -10 * np.log10(4.0))
+
+
+@pytest.mark.parametrize("count", [6, 400])  # of one block, and of several of which only some need clipping
+def test_clipped_scores_are_those_of_the_clipped_images(count: int) -> None:
+    images, clean = pair(count)
+    images[3] += 0.5
+    images[4] -= 0.5
+    found, expected = score(images, clean), score(images.clip(0, 1), clean)
+    for name in ("psnr", "ssim", "ssim_wang", "mse"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(expected.raw, expected.psnr)
+    np.testing.assert_allclose(found.raw, -10 * np.log10(np.mean((images - clean) ** 2, axis=(1, 2, 3))))
+    assert set(np.flatnonzero(found.raw != found.psnr)) == {3, 4}
+    assert mean_psnr(images, clean) == pytest.approx(found.psnr.mean())
+    summary = summarise(found, expected)
+    assert summary["psnr_raw"] == pytest.approx(found.raw.mean())
+    assert summary["psnr_noisy_raw"] == pytest.approx(expected.psnr.mean())
+    assert summary["psnr_raw"] < summary["psnr"]
 
 
 # --- the four traps ---------------------------------------------------------------------------------------------------
@@ -152,8 +175,13 @@ def test_trap_4_an_exact_image_does_not_swallow_the_mean() -> None:
     got = score(images, clean)
     assert got.psnr[2] == 100
     summary = summarise(got, got)
-    assert summary["psnr_capped"] == 1
-    assert summary["psnr"] == pytest.approx((sum(w for w in wrong if np.isfinite(w)) + 100) / len(wrong))
+    assert summary["psnr_capped"] == summary["exact"] == summary["exact_noisy"] == 1
+    others = [w for w in wrong if np.isfinite(w)]
+    assert summary["psnr"] == summary["psnr_noisy"] == pytest.approx(np.mean(others))
+    assert summary["psnr_q95"] == pytest.approx(np.percentile(others, 95))
+    assert (summary["psnr_images"], summary["images"]) == (5, 6)
+    assert summary["ssim"] == pytest.approx(got.ssim.mean()), "SSIM and MSE are finite: all images count"
+    assert summary["mse"] == pytest.approx(got.mse.mean())
 
 
 # --- what can not be scored -------------------------------------------------------------------------------------------
@@ -213,8 +241,54 @@ def test_summary_of_perfect_images_is_strict_json_too() -> None:
     perfect = score(clean, clean)
     summary = summarise(perfect, perfect)
     json.dumps(summary, allow_nan=False)
-    assert summary["psnr"] == summary["psnr_low"] == 100
-    assert summary["psnr_capped"] == len(clean)
+    assert summary["psnr"] == summary["psnr_low"] == summary["psnr_pooled"] == 100
+    assert summary["psnr_capped"] == summary["psnr_images"] == summary["images"] == len(clean)
+
+
+def test_an_image_that_is_exact_on_either_side_is_left_out_on_both() -> None:
+    images, clean = pair(8, noise=0.05)
+    noisy, _ = pair(8, noise=0.2)
+    images[1], noisy[5], images[6], noisy[6] = clean[1], clean[5], clean[6], clean[6]
+    after, before = score(images, clean), score(noisy, clean)
+    summary = summarise(after, before)
+    rest = [0, 2, 3, 4, 7]
+    gain = after.psnr[rest] - before.psnr[rest]
+    assert summary["psnr"] == pytest.approx(after.psnr[rest].mean())
+    assert summary["psnr_noisy"] == pytest.approx(before.psnr[rest].mean())
+    assert summary["psnr_gain"] == pytest.approx(gain.mean())
+    low, high = stats.t.interval(0.95, len(rest) - 1, gain.mean(), stats.sem(gain))
+    assert (summary["psnr_gain_low"], summary["psnr_gain_high"]) == pytest.approx((low, high))
+    assert [summary[name] for name in ("exact", "exact_noisy", "psnr_images", "images")] == [2, 2, 5, 8]
+    assert mean_psnr(images, clean, before.exact) == pytest.approx(summary["psnr"])
+    # The PSNR of the mean error is of all images, and no infinity swallows it.
+    assert summary["psnr_pooled"] == pytest.approx(-10 * np.log10(after.mse.mean()))
+    assert summary["psnr_noisy_pooled"] == pytest.approx(-10 * np.log10(before.mse.mean()))
+
+
+def test_an_empty_image_that_is_off_by_a_gray_level_in_a_pixel_is_exact_enough() -> None:
+    """A black tile with one pixel of 1/255, under noise that spares black: 77 dB, and no word of the noise."""
+    images, clean = pair(12, noise=0.2)
+    images[:2] = clean[:2] = 0
+    clean[:2, 5, 5] = 1 / 255
+    images[0, 5, 5] = 1 / 255
+    found = score(images, clean)
+    assert found.psnr[:2] == pytest.approx([100, 20 * np.log10(255 * 28)])
+    summary = summarise(found, found)
+    assert [summary[name] for name in ("psnr_capped", "exact", "psnr_images", "images")] == [1, 2, 10, 12]
+    assert summary["psnr"] == pytest.approx(found.psnr[2:].mean())
+    clean[:2] = 0.5
+    images[:2] = 0.5 + 0.11 / 255
+    assert not score(images, clean).exact.any(), "a tenth of a gray level is what counts"
+
+
+def test_where_nearly_all_images_are_exact_all_count() -> None:
+    images, clean = pair(5)
+    images[1:] = clean[1:]
+    after, before = score(images, clean), score(pair(5, noise=0.2)[0], clean)
+    summary = summarise(after, before)
+    assert summary["psnr"] == pytest.approx((after.psnr[0] + 400) / 5)
+    assert [summary[name] for name in ("exact", "psnr_images", "images")] == [4, 5, 5]
+    assert mean_psnr(images, clean, before.exact) == pytest.approx(summary["psnr"])
 
 
 def test_one_image_has_no_interval() -> None:

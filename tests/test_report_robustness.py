@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import report
-from report import codes, robustness, tables
+from report import codes, quality_tables, robustness
 from report.page import make_page
 from report.quality import quality
 from report.sentences import analyse, findings
@@ -106,7 +106,10 @@ def test_intervals_are_over_seeds_where_there_are_several(seeded: Run) -> None:
 
 
 def test_what_seeds_and_what_images_leave_open_stand_apart(run: Run, seeded: Run) -> None:
-    columns = {"one": tables.standings_table(quality(run)), "three": tables.standings_table(quality(seeded))}
+    columns = {
+        "one": quality_tables.standings_table(quality(run)),
+        "three": quality_tables.standings_table(quality(seeded)),
+    }
     for table in columns.values():
         assert table.columns[3:6] == ["gain in PSNR", "over seeds", "over images"]
         # The fake run gives the gain of every trial an interval of 0.8 times 0.11 dB either way over images.
@@ -120,11 +123,11 @@ def test_a_table_with_both_kinds_of_intervals_says_which_is_which(seeded: Run, r
     kept = [one for one in seeded.records if one["cell"]["architecture"] == "dense" or not one["cell"].get("seed")]
     shutil.copytree(seeded.folder, tmp_path / "part")
     (tmp_path / "part" / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kept))
-    table = tables.quality_table(quality(load_run(tmp_path / "part")))
+    table = quality_tables.quality_table(quality(load_run(tmp_path / "part")))
     for row in table.rows:
         for name, cell in zip(table.columns[2:], row[2:], strict=True):
             assert cell.note.endswith("(images)") is name.startswith("conv"), name
-    plain = tables.quality_table(quality(run))
+    plain = quality_tables.quality_table(quality(run))
     assert not any(cell.note.endswith("(images)") for row in plain.rows for cell in row), "one kind needs no name"
 
 

@@ -19,9 +19,10 @@ import fake_backend
 import numpy as np
 import pytest
 
+from bench import quality
 from bench.cells import TrialCell
 from bench.kept import save_strip
-from bench.learning import image_loss, mean_psnr
+from bench.learning import image_loss
 from bench.process import REFERENCE, Program, Worker, WorkerFailure, WorkerStopped, distinct_cores
 from implementations.adapter import Setting
 
@@ -255,7 +256,7 @@ def test_validation_losses_by_hand() -> None:
     assert image_loss("mse", output, clean) == pytest.approx(0.25**2 / 2)
     # -log(0.75)/2, and 1e-7/2 for the pixel that is kept off 1.
     assert image_loss("bce", output, clean) == pytest.approx((-np.log(0.75) + 1e-7) / 2, rel=1e-9)
-    assert mean_psnr(output, clean) == pytest.approx(-10 * np.log10(0.25**2 / 2))
+    assert quality.mean_psnr(output, clean) == pytest.approx(-10 * np.log10(0.25**2 / 2))
 
 
 def test_pictures_are_named_by_content(tmp_path: Path) -> None:

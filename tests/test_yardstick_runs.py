@@ -159,7 +159,8 @@ def test_a_run_scores_them_once_and_goes_on_where_it_stopped(tmp_path: Path) -> 
         assert record["pictures"]["noisy"] == trained["pictures"]["noisy"]
         scores = read_scores([tmp_path], record["scores"])
         assert scores is not None
-        assert scores.shape == (12, 2)
+        assert scores.shape == (12, 3)
+        assert scores[:, 2].mean() == pytest.approx(record["metrics"]["psnr_noisy"], abs=1e-4)
         assert scores[:, 0].mean() == pytest.approx(record["metrics"]["psnr"], abs=1e-4)
     assert found["identity"]["metrics"]["psnr"] == trained["metrics"]["psnr_noisy"]
     assert found["gaussian"]["calibration"]["parameters"]["sigma"] > 0

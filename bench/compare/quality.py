@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import TrialCell
+from bench.compare import scores
 from bench.compare.pairs import NAMES, PairFailure
 from bench.compare.sides import Runner
 from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
@@ -66,25 +67,24 @@ def _configure(name: str, worker: Worker) -> None:
 def _seeds(pair: tuple[TrialCell, TrialCell], seeds: int, workers: dict[str, Worker], pictures: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"base": [], "head": [], "changes": [], "identical": False}
     for seed in range(seeds):
-        scores = [
+        base, head = (
             _trial(name, workers[name], replace(cell, seed=cell.seed + seed), pictures)
             for name, cell in zip(NAMES, pair, strict=True)
-        ]
-        for name, score in zip(NAMES, scores, strict=True):
-            result[name].append(score["psnr"])
-        result["changes"].append(scores[0]["psnr"] - scores[1]["psnr"])
-        if seed == 0 and all(scores[0][metric] == scores[1][metric] for metric in COMPARED):
+        )
+        for name, level in zip(NAMES, scores.levels(base, head), strict=True):
+            result[name].append(level)
+        result["changes"].append(scores.lost(base, head, ([pictures], [pictures])))
+        if seed == 0 and all(base["metrics"][metric] == head["metrics"][metric] for metric in COMPARED):
             result["identical"] = True
             break
     return result
 
 
-def _trial(name: str, worker: Worker, cell: TrialCell, pictures: Path) -> dict[str, float]:
+def _trial(name: str, worker: Worker, cell: TrialCell, pictures: Path) -> dict[str, Any]:
     try:
         result = worker.request("trial", TRIAL_TIMEOUT, cell=cell.axes(), folder=str(pictures))
     except WorkerFailure as failure:
         raise PairFailure(name, failure) from None
     if result["status"] != "ok":
         raise PairFailure(name, WorkerFailure(result["status"], result["reason"]))
-    metrics: dict[str, float] = result["metrics"]
-    return metrics
+    return result

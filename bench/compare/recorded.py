@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.compare import differences, wording
+from bench.compare import differences, scores, wording
 from bench.compare.estimates import Estimate, Judged, judge_family, paired, welch
 from bench.compare.matching import Pair, match
 from report.text import count
@@ -96,7 +96,7 @@ def compare_runs(
     fixed = max(math.sqrt(2.0) * drift, abs(shift))
     speeds = [replace(d, estimate=replace(d.estimate, fixed=fixed)) if d.estimate else d for d in speeds]
     scored = _seeds([pair for pair in matching.pairs if pair.head["kind"] == "trial"])
-    quality = [_quality(pairs, psnr_margin) for pairs in scored]
+    quality = [_quality(pairs, runs, psnr_margin) for pairs in scored]
     rows = _judged([*speeds, *quality], alpha)
     return Comparison(
         kind="recorded",
@@ -205,9 +205,11 @@ def _unseeded(record: Record) -> dict[str, Any]:
     return {name: value for name, value in record["cell"].items() if name != "seed"}
 
 
-def _quality(pairs: Sequence[Pair], margin: float) -> _Draft:
-    """PSNR over the seeds that both sides have, in pairs; over the test images where seeds are too few."""
-    scores = [[pair.base["metrics"]["psnr"], pair.head["metrics"]["psnr"]] for pair in pairs]
+def _quality(pairs: Sequence[Pair], runs: tuple[Run, Run], margin: float) -> _Draft:
+    """PSNR over the seeds that both sides have, in pairs; where seeds are too few over the test images, in pairs too if
+    the scores of each were kept."""
+    folders = scores.folders_of(runs)
+    levels = [scores.levels(pair.base, pair.head) for pair in pairs]
     seeds = [pair.head["cell"]["seed"] for pair in pairs]
     unit: Unit = "dB"
     row = Row(
@@ -216,22 +218,28 @@ def _quality(pairs: Sequence[Pair], margin: float) -> _Draft:
         metric="psnr",
         unit=unit,
         outcome="inconclusive",
-        base=statistics.fmean(base for base, _ in scores),
-        head=statistics.fmean(head for _, head in scores),
+        base=statistics.fmean(base for base, _ in levels),
+        head=statistics.fmean(head for _, head in levels),
         change=None,
         margin=margin,
         rounds=len(pairs),
-        samples={"seeds": seeds, "base": [base for base, _ in scores], "head": [head for _, head in scores]},
+        samples={"seeds": seeds, "base": [base for base, _ in levels], "head": [head for _, head in levels]},
     )
-    other = next((reason for pair in pairs if (reason := _other_data(pair))), "")
+    other = next(
+        (reason for pair in pairs if (reason := _other_data(pair) or scores.other_rule(pair.base, pair.head))), ""
+    )
     if other:
         return _Draft(replace(row, reason=other), None)
-    lost = [base - head for base, head in scores]
+    lost = [scores.lost(pair.base, pair.head, folders) for pair in pairs]
     if all(_same(pair.base["metrics"], pair.head["metrics"]) for pair in pairs):
         return _Draft(row, Estimate(0.0, 0.0, math.inf))
     if len(pairs) >= LEAST_SEEDS:
         seconds = sum(float(pair.base["seconds"] + pair.head["seconds"]) for pair in pairs)
         return _Draft(row, paired(lost), seconds)
+    images = scores.by_image(pairs, folders)
+    if images is not None:
+        found = paired(images.tolist())
+        return _Draft(row, Estimate(found.change, 0.0, math.inf, found.error), notes=("images",))
     errors = [math.hypot(_image_error(p.base["metrics"]), _image_error(p.head["metrics"])) for p in pairs]
     # The seeds share their test images: errors of the same sign do not average out.
     return _Draft(row, Estimate(statistics.fmean(lost), 0.0, math.inf, statistics.fmean(errors)), notes=("images",))

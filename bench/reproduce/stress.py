@@ -148,11 +148,12 @@ def _denoised(network: Reference, noisy: Images) -> Images:
 
 def _figures(noisy: Images, denoised: Images, clean: Images) -> Figures:
     before, after = quality.score(noisy, clean), quality.score(denoised, clean)
-    exact = bool((before.mse < quality.MSE_FLOOR).all())
-    found = {"psnr": after.psnr, "psnr_noisy": before.psnr, "ssim": after.ssim, "ssim_noisy": before.ssim}
+    kept = quality.counted(after.exact, before.exact)
+    found = {"psnr": after.psnr[kept], "psnr_noisy": before.psnr[kept], "ssim": after.ssim, "ssim_noisy": before.ssim}
     found["ssim_gain"] = after.ssim - before.ssim
-    # An exact image can only be spoilt, and the 100 dB that it counts as are no measure of how much.
-    return found if exact else {**found, "psnr_gain": after.psnr - before.psnr}
+    # An exact image can only be spoilt, and its 100 dB are no measure of how much.
+    exact = (after.exact | before.exact)[kept].any()
+    return found if exact else {**found, "psnr_gain": (after.psnr - before.psnr)[kept]}
 
 
 def _step(text: str, levels: dict[str, float], networks: Sequence[Figures]) -> StressStep:

@@ -129,7 +129,7 @@ class YardstickBench:
             "pictures": {name: save_strip(images, folder) for name, images in pictures.items()},
             "hashes": hashes,
             "calibration": result.calibration,
-            "scores": kept.save_scores(result.scores, folder),
+            "scores": kept.save_scores(result.scores, folder, pairs.noisy_scores),
         }
 
     def _whole(self, cell: YardstickCell, pairs: Pairs, folder: Path) -> dict[str, Any]:
@@ -154,7 +154,12 @@ class YardstickBench:
             "calibration_seconds": found.seconds,
         }
         result["pictures"] = {name: save_strip(images, folder) for name, images in scored.pictures.items()}
-        return {**result, "scores": kept.save_scores(scored.scores, folder), "status": "ok", "reason": None}
+        return {
+            **result,
+            "scores": kept.save_scores(scored.scores, folder, scored.noisy),
+            "status": "ok",
+            "reason": None,
+        }
 
     def _result(self, cell: YardstickCell, pairs: Pairs, shown: list[int]) -> Result:
         if cell.rank is None:
