@@ -414,9 +414,10 @@ def test_no_target_is_one_that_the_noisy_input_has(folder: Path, tmp_path: Path)
     (target,) = before.targets
 
     def noisy(value: float) -> Change:
-        def change(record: dict[str, Any]) -> None:
+        def change(record: dict[str, Any]) -> dict[str, Any]:
             if record["kind"] == "trial" and "psnr_noisy" in record.get("metrics", {}):
                 record["metrics"]["psnr_noisy"] = value
+            return record
 
         return change
 
