@@ -105,7 +105,7 @@ def _yardsticks(console: Console, plan: Plan) -> None:
     images = len({cell.noise for cell in plan.yardsticks})
     methods = dict.fromkeys(cell.method for cell in plan.yardsticks if cell.rank is None)
     ranks = sorted({cell.rank for cell in plan.yardsticks if cell.rank is not None})
-    text = f"{', '.join(methods)}, linear optimum of rank {', '.join(map(str, ranks))}"
+    text = ", ".join(methods) + (f", linear optimum of rank {', '.join(map(str, ranks))}" if ranks else "")
     sets = f"{images} noisy set{'s' * (images > 1)} of images"
     console.print(f"yardsticks: {len(plan.yardsticks)} on {sets}: {text}")
 

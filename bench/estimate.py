@@ -92,6 +92,10 @@ CONVERGES = 0.4
 CORRUPT = 5e-5
 """Seconds to corrupt one image of 28x28 pixels."""
 YARDSTICKS = {
+    "identity": (0.02, 0),
+    "mean-image": (0.02, 0),
+    "median-3x3": (0.02, 2e-4),
+    "gaussian": (0.1, 5e-5),
     "tv": (1.3, 1.6e-3),
     "nlm": (4.0, 4e-3),
     "wavelet": (2.5, 3e-3),
@@ -300,13 +304,15 @@ def _scoring_seconds(cell: Noised) -> float:
 
 
 def yardsticks_seconds(cells: Sequence[YardstickCell]) -> float:
-    """Seconds of all: images and their noise once, the linear optimum's decomposition once for all its ranks."""
+    """Seconds of all: images and their noise once, that of all training images and the linear optimum's decomposition
+    once for all its ranks."""
     seconds = sum(map(yardstick_seconds, cells))
     for cell in {cell.noise: cell for cell in cells}.values():
-        train, test = _images(cell)
-        pixels = _size(cell)
-        seconds += ((train + test) * CORRUPT + test * SCORE) * pixels
+        test = _images(cell)[1]
+        seconds += test * (CORRUPT + SCORE) * _size(cell)
     linear = {cell.noise: cell for cell in cells if cell.rank is not None}
+    every = linear | {cell.noise: cell for cell in cells if cell.evaluate == "whole"}
+    seconds += sum(_images(cell)[0] * CORRUPT * _size(cell) for cell in every.values())
     return seconds + sum(map(_decompose_seconds, linear.values()))
 
 

@@ -41,9 +41,14 @@ class Job:
     """Jobs of a queue with the same one have much in common, like the network: as far as there are enough others, one
     worker does them, those of later lanes included."""
 
+    host: tuple[str, Setting] | None = None
+    """A worker that is there already and is to do it, though the cell would need none of its kind."""
+
     @property
     def queue(self) -> tuple[str, Setting]:
         """What a worker must be to do this job."""
+        if self.host is not None:
+            return self.host
         if self.backend == REFERENCE:
             return REFERENCE, Setting()
         assert isinstance(self.cell, Cell)
@@ -75,6 +80,10 @@ class Waiting:
     def borrow(self, backend: str, setting: Setting) -> Worker | None:
         """One of ``backend`` at ``setting``, which goes on waiting."""
         return next((worker for (key, _), worker in self._workers.items() if key == (backend, setting)), None)
+
+    def idle(self) -> tuple[tuple[str, Setting], tuple[int, ...]] | None:
+        """What one of them is, and the cores that it is pinned to; it goes on waiting."""
+        return next((place for place, worker in self._workers.items() if worker.alive), None)
 
     def close(self) -> None:
         while self._workers:

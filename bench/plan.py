@@ -115,7 +115,7 @@ def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
         trials=breadth_first(trials),
         sessions=tuple(_sessions(timed, sweep.timing)),
         unsupported=tuple(unsupported),
-        yardsticks=tuple(yardsticks_for(trials)) if sweep.scoring.yardsticks else (),
+        yardsticks=tuple(yardsticks_for(trials, full=sweep.scoring.yardsticks)),
         notes=(*notes, *([NATIVE_UNTIMED] if untimed else [])),
     )
 

@@ -18,15 +18,15 @@ from typing import Any, TypeVar
 from bench import machine, roofline
 from bench.cells import Cell, CertificateCell, Point, TimingCell, TrialCell
 from bench.certifying import run_certificates
-from bench.estimate import by_cell, estimate, workload_seconds, yardstick_seconds
+from bench.estimate import by_cell, estimate, workload_seconds, yardsticks_seconds
+from bench.judging import RESERVE, run_yardsticks
 from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.plan import Plan, Session, certificate_for
-from bench.process import REFERENCE, distinct_cores
+from bench.process import distinct_cores
 from bench.progress import Expected, Progress, duration
 from bench.records import Ended, Fingerprints, identity, make_record, now
 from bench.rounds import Rounds
 from bench.sessions import SessionRun
-from bench.yardsticks import YardstickCell
 from implementations import native
 from results.journal import Journal, JournalError, move_aside, named, read_run_file, write_run_file
 from results.schema import SCHEMA_VERSION, Record
@@ -38,11 +38,10 @@ TRIAL_TIMEOUT = 600.0
 """Seconds that a trial may take whatever it trains: imports, compilation, data, scoring ..."""
 SLOWEST_WORK = 1e9
 """... and FLOP/s below which training counts as hanging: a twentieth of the slowest backend seen on one core."""
-SLOWEST_YARDSTICK = 20.0
-"""How many times the estimate a yardstick may take, besides that."""
 CERTIFICATE_SHARE, TRIAL_SHARE, YARDSTICK_SHARE = 0.35, 0.6, 0.3
 """Of a budget: at most this for certificates, of the rest this for trials, and of what is then left this for
-yardsticks; what a phase leaves, the next has.  Without timing, trials get 1 - YARDSTICK_SHARE and yardsticks all."""
+yardsticks; what a phase leaves, the next has.  Without timing, trials get all but what yardsticks are expected to
+take, YARDSTICK_SHARE at most, and yardsticks all."""
 
 PEAKS_BUDGET = 120.0
 """Seconds that must be left of a budget for the machine's peaks to be measured, which takes a tenth of that."""
@@ -193,7 +192,7 @@ class _Run:
         jobs = [Job(cell, "trial", self._trial_timeout(cell), str(self.folder), near=near[cell]) for cell in trials]
         threads = max((cell.threads for cell in trials), default=1)
         pools = core_pools(self.options.jobs, threads, exclusive=any(cell.device != "cpu" for cell in trials))
-        deadline = self._share(TRIAL_SHARE if self.sessions else 1 - YARDSTICK_SHARE if self.yardsticks else 1.0)
+        deadline = self._share(TRIAL_SHARE if self.sessions else 1 - self._yardstick_share())
         Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end, waiting=self.waiting).run(
             lambda ended: self._keep(ended, "trials"),
             lambda notice: self.progress.notice("trials", notice.cell, notice.facts),
@@ -205,20 +204,26 @@ class _Run:
         if not self.yardsticks:
             return
         self.progress.begin("yardsticks")
-        jobs = [
-            Job(cell, "yardstick", self._yardstick_timeout(cell), str(self.folder), REFERENCE, near=cell.noise)
-            for cell in self.yardsticks
-        ]
-        deadline = self._share(YARDSTICK_SHARE if self.sessions else 1.0)
-        pools = core_pools(self.options.jobs, 1)
-        Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end).run(
-            lambda ended: self._keep(ended, "yardsticks")
+        run_yardsticks(
+            self.yardsticks,
+            self.folder,
+            jobs=self.options.jobs,
+            on_end=lambda ended: self._keep(ended, "yardsticks"),
+            logs=self.logs,
+            timeout=self.options.timeout,
+            deadline=self._share(YARDSTICK_SHARE if self.sessions else 1.0),
+            cut=self.end,
+            waiting=self.waiting,
         )
         reason = f"the budget of {duration(self.options.budget or 0)} ended before it"
         self._skip(self.yardsticks, "yardsticks", reason)
 
-    def _yardstick_timeout(self, cell: YardstickCell) -> float:
-        return self.options.timeout or TRIAL_TIMEOUT + SLOWEST_YARDSTICK * yardstick_seconds(cell)
+    def _yardstick_share(self) -> float:
+        """Of the time that is left: what the yardsticks need, or as much of it as they may have."""
+        if self.end is None or not self.yardsticks:
+            return 0.0
+        left = max(self.end - time.monotonic(), 1e-3)
+        return min(YARDSTICK_SHARE, RESERVE * yardsticks_seconds(self.yardsticks) / left)
 
     def _trial_timeout(self, cell: TrialCell) -> float:
         network = cell.make_architecture()

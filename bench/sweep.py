@@ -278,7 +278,7 @@ class Scoring(BaseModel):
     keep_weights: bool = Field(False, strict=True)
     """Keep the trained weights in the run folder."""
     yardsticks: bool = Field(False, strict=True)
-    """Score classical denoisers and the best linear denoiser of each code's size on the same images."""
+    """Score classical denoisers and the best linear denoiser of each code's size too, beside what costs nothing."""
 
 
 class _File(Scoring):

@@ -296,7 +296,7 @@ def _corrupt_train(cell: Noised, images: Images, epoch: int, out: Images | None 
     noise, count = corruption.parse(cell.corruption), len(images)
     if out is None:
         out = aligned.empty((cell.repeats * count, *images.shape[1:]), np.float32)
-    for first in range(0, len(out), count):
+    for first in range(0, len(out), max(count, 1)):
         part = out[first : first + count]
         corruption.corrupt(
             images, noise, seed=cell.seed, split="train", epoch=epoch, clip=cell.clip, first=first, out=part

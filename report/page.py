@@ -33,7 +33,7 @@ from report.sentences import ADVICE, Analysis, Finding, analyse, findings, lead_
 from report.speed import Workload
 from report.tables import Table
 from report.tradeoff import frontier, panels
-from report.yardstick_views import worth_charts, worth_table
+from report.yardstick_views import free_table, worth_charts, worth_table
 from results.loading import Run
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -71,7 +71,9 @@ class Page:
     seeds: int = 0
     uncertain: str = ""
     agreement: Table | None = None
+    free: Table | None = None
     worth: Table | None = None
+    asked_for_yardsticks: bool = False
     worth_charts: list[Chart] = field(default_factory=list)
     robustness: robustness.View | None = None
     codes: codes.View | None = None
@@ -134,7 +136,8 @@ def make_page(run: Run, analysis: Analysis | None = None) -> Page:
     page.reproduction_notes = analysis.reproduced.notes
     _speed(page, analysis)
     _quality(page, analysis)
-    page.worth = _filled(worth_table(analysis.worths))
+    page.free, page.worth = _filled(free_table(analysis.worths)), _filled(worth_table(analysis.worths))
+    page.asked_for_yardsticks = any(one.classical or one.linear for one in analysis.worths)
     page.worth_charts = worth_charts(analysis.worths)
     page.native = native.view(run, analysis.native)
     page.robustness, page.codes = robustness.view(analysis.matrices), codes.view(analysis.judged)

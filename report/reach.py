@@ -46,7 +46,7 @@ class Race:
     condition: str
     images: int
     targets: tuple[int, ...]
-    """dB, ascending: the last whole dB that all reach, and the last that the best reaches."""
+    """dB, ascending and above the noisy input: the last whole dB that all reach, and the last that the best reaches."""
     attempts: tuple[Attempt, ...]
     """The first to the last target first; those that do not reach it by the time to the one before."""
 
@@ -62,8 +62,8 @@ class Race:
 
 
 def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = frozenset()) -> Race | None:
-    """None without ranked contestants whose network has learning curves.  Trials in ``distrusted`` (ids) are of
-    backends that compute something else."""
+    """None without ranked contestants whose network has learning curves, and where nobody comes to a whole dB above the
+    noisy input.  Trials in ``distrusted`` (ids) are of backends that compute something else."""
     trials = [
         record
         for record in run.of("trial", "ok")
@@ -83,7 +83,7 @@ def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = froze
         for _, timed in sorted(machines.items()):
             covered = [found for one in timed if (found := _curves(one, groups[condition]))]
             worth = (len(covered), sum(map(len, covered)))
-            if covered and (best is None or worth > best[:2]):
+            if _targets(covered, groups[condition]) and (best is None or worth > best[:2]):
                 best = (*worth, condition, timed)
     if best is None:
         return None
@@ -93,11 +93,17 @@ def race(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = froze
     title = ", ".join(filter(None, [f"{cell['dataset']}, {cell['corruption']}", describe(cell, label_axes)]))
     images = epoch_images(group[0])
     assert images is not None, "others have been left out"
-    return _race(title, images, [(one, found) for one in timed if (found := _curves(one, group))])
+    racing = [(one, found) for one in timed if (found := _curves(one, group))]
+    return _race(title, images, racing, _targets([found for _, found in racing], group))
 
 
-def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record]]]) -> Race:
-    targets = whole_targets([record["curve"] for record in found] for _, found in timed)
+def _targets(networks: Sequence[Sequence[Record]], group: Sequence[Record]) -> tuple[int, ...]:
+    """Of ``networks`` (of each the trials), all of one condition, to which the trials of ``group`` belong."""
+    noisy = max((record["metrics"].get("psnr_noisy", -math.inf) for record in group), default=-math.inf)
+    return whole_targets(([record["curve"] for record in found] for found in networks), noisy)
+
+
+def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record]]], targets: tuple[int, ...]) -> Race:
     attempts = []
     named = varying((cell_of(one) for one, _ in timed), SHARED)
     for one, found in timed:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import codes, inputs, native, ranking, reproduction, robustness, scoring, text, yardsticks
+from report import codes, free, inputs, native, ranking, reproduction, robustness, scoring, text, yardsticks
 from report.advice import Advice, advise
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
@@ -98,13 +98,14 @@ def findings(analysis: Analysis) -> list[Finding]:
     """The sentences, the most important first.  Never empty."""
     found = [
         *_if_said("Inputs", inputs.said(analysis.given)),  # before what rests on it
+        *_if_said("Worth", free.said(analysis.worths)),  # before anybody is said to be best
         *advice_findings(analysis.advice),
         *reproduction_findings(analysis.reproduced),
         *speed_findings(analysis.loads),
         *_if_said("Quality", ranking.said(analysis.quality)),
         *_if_said("Exact images", scoring.exact_said(analysis.quality)),
         *_if_said("Scores", scoring.mixed_said(analysis.quality)),
-        *_if_said("Worth", yardsticks.said(analysis.worths)),
+        *_if_said("Yardsticks", yardsticks.said(analysis.worths)),
         *_if_said("Robustness", robustness.said(analysis.matrices)),
         *_if_said("Codes", codes.said(analysis.judged)),
         *_if_said("Defaults", native.said(analysis.native)),

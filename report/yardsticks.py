@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 from report import text
 from report.groups import mean
 from report.naming import CONFIGURATION, TRAINING, configuration_label, describe, natural_key, varying
+from report.pairing import Condition, Configuration
 from report.quality import condition_axes
 from results.loading import Run
 from results.schema import Record
 from results.scores import combined, differences, read_scores
 from results.statistics import Interval, mean_interval
+from results.yardsticks import FREE, IDENTITY, LINEAR, MEAN_IMAGE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LINEAR, IDENTITY = "linear", "identity"
 MOST_NAMES = 2
 """Of best classical denoisers in a sentence."""
 BETTER, WORSE, EQUAL, UNKNOWN = "better", "worse", "no measurable difference", "no interval"
@@ -34,11 +35,13 @@ BETTER, WORSE, EQUAL, UNKNOWN = "better", "worse", "no measurable difference", "
 
 @dataclass(frozen=True)
 class Rival:
-    """A yardstick beside a network.  ``gain``: PSNR of the network minus its own, paired by image, dB."""
+    """A yardstick beside a network.  ``gain``: PSNR of the network minus its own, paired by image, dB; ``images``: how
+    many, where that is known."""
 
     name: str
     psnr: float
     gain: Interval
+    images: int | None = None
 
     @property
     def verdict(self) -> str:
@@ -46,12 +49,22 @@ class Rival:
             return UNKNOWN
         return BETTER if self.gain.low > 0 else WORSE if self.gain.high < 0 else EQUAL
 
+    @property
+    def beaten(self) -> bool:
+        """Whether the network is measurably better, or without an interval at least better."""
+        return self.gain.low > 0 if self.gain.known else self.gain.value > 0
+
 
 @dataclass(frozen=True)
 class Worth:
-    """A network under one corruption, mean over backends and seeds; dB.  ``images``: what its images are called, and
-    ``rank``: the one that the linear optimum must have to be a fair rival."""
+    """A network under one corruption, mean over backends and seeds; dB.  ``condition`` and ``configuration``: as
+    :class:`report.quality.Quality` has them; ``images``: what its images are called, and ``rank``: the one that the
+    linear optimum must have to be a fair rival."""
 
+    condition: Condition
+    configuration: Configuration
+    network: str
+    """ "dense (latent 64, MSE)"."""
     data: str
     corruption: str
     trained: str
@@ -61,13 +74,22 @@ class Worth:
     seeds: int
     noisy: float
     psnr: float
+    free: tuple[Rival, ...]
+    """What costs nothing, the best first; at least the noisy input, which every trial knows."""
+    scored: bool
+    """Whether there are yardsticks at all."""
     classical: Rival | None
+    """The best of those that a sweep has to ask for."""
     linear: Rival | None
+
+    @property
+    def best_free(self) -> Rival:
+        return self.free[0]
 
     @property
     def label(self) -> str:
         """ "dense (latent 64, MSE) on mnist, gaussian(0.4)"."""
-        return f"{configuration_label(self.cell)} on {self.images}"
+        return f"{self.network} on {self.images}"
 
     @property
     def images(self) -> str:
@@ -88,7 +110,10 @@ class Yardsticks:
 
     def of(self, trial: Record) -> dict[tuple[str, int | None], Record]:
         """By method and rank: those that were scored on the very images of ``trial``."""
-        return next((self._found[key] for key in _keys(trial) if key in self._found), {})
+        found: dict[tuple[str, int | None], Record] = {}
+        for key in reversed(_keys(trial)):  # most are known by their test images alone, some by the training images too
+            found |= self._found.get(key, {})
+        return found
 
 
 def _keys(record: Record) -> list[Hashable]:
@@ -111,8 +136,8 @@ def rank_of(cell: dict[str, Any]) -> int:
 
 
 def classical_of(found: Iterable[tuple[str, int | None]]) -> list[tuple[str, int | None]]:
-    """Those that are denoisers of their own: neither the linear optimum nor the identity."""
-    return [key for key in found if key[0] not in (LINEAR, IDENTITY)]
+    """Those that are denoisers of their own, and know nothing but a few parameters."""
+    return [key for key in found if key[0] not in (LINEAR, IDENTITY, MEAN_IMAGE)]
 
 
 def beside(yardsticks: Yardsticks, trial: Record) -> list[tuple[str, Record]]:
@@ -126,35 +151,40 @@ def beside(yardsticks: Yardsticks, trial: Record) -> list[tuple[str, Record]]:
 
 
 def worths(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Worth]:
-    """Every network under every corruption that has yardsticks; trials whose id is in ``distrusted`` are left out."""
+    """Every network under every corruption; trials whose id is in ``distrusted`` are left out."""
     yardsticks = Yardsticks(run)
-    if not yardsticks:
-        return []
     trials = [record for record in run.of("trial", "ok") if record["id"] not in distrusted]
-    pairs = [(trial, found) for trial in trials if (found := yardsticks.of(trial))]
-    if not pairs:
-        return []
-    cells = [trial["cell"] for trial, _ in pairs]
+    pairs = [(trial, yardsticks.of(trial)) for trial in trials]
+    cells = [trial["cell"] for trial in trials]
     trained = varying(cells, TRAINING)
     axes = sorted({name for cell in cells for name in condition_axes(cell)} - set(trained))
     told = varying(cells, [name for name in axes if name not in ("dataset", "corruption")])
-    groups: dict[tuple[Any, ...], list[tuple[Record, dict[Any, Record]]]] = defaultdict(list)
+    groups: dict[tuple[Condition, Configuration], list[tuple[Record, dict[Any, Record]]]] = defaultdict(list)
     for trial, found in pairs:
         cell = trial["cell"]
-        groups[tuple(cell.get(name) for name in (*axes, *CONFIGURATION, *trained))].append((trial, found))
+        condition = tuple(cell.get(name) for name in axes)
+        groups[condition, tuple(cell[name] for name in (*CONFIGURATION, *trained))].append((trial, found))
     scores = _Scores(run)
     made = []
-    for group in groups.values():
+    for (condition, configuration), every in groups.items():
+        group = [pair for pair in every if pair[1]] or every
         cell = group[0][0]["cell"]
         corruption = ", ".join(filter(None, [cell["corruption"], describe(cell, told)]))
         rank = rank_of(cell)
         shared = [key for key in group[0][1] if all(key in found for _, found in group)]
+        asked_for = any(name not in FREE for name, _ in shared)
         best = max(
-            classical_of(shared), key=lambda key: mean([f[key]["metrics"]["psnr"] for _, f in group]), default=None
+            classical_of(shared) if asked_for else [],
+            key=lambda key: mean([f[key]["metrics"]["psnr"] for _, f in group]),
+            default=None,
         )
         linear = (LINEAR, rank) if (LINEAR, rank) in shared else None
+        free = [scores.rival(group, key) for key in shared if key[0] in FREE] or [_noisy(group)]
         made.append(
             Worth(
+                condition=condition,
+                configuration=configuration,
+                network=configuration_label(cell, trained),
                 data=cell["dataset"],
                 corruption=corruption,
                 trained=describe(cell, trained),
@@ -163,11 +193,23 @@ def worths(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Worth]:
                 seeds=len({trial["cell"]["seed"] for trial, _ in group}),
                 noisy=mean([trial["metrics"]["psnr_noisy"] for trial, _ in group]),
                 psnr=mean([trial["metrics"]["psnr"] for trial, _ in group]),
+                free=tuple(sorted(free, key=lambda rival: -rival.psnr)),
+                scored=bool(shared),
                 classical=scores.rival(group, best) if best else None,
                 linear=scores.rival(group, linear) if linear else None,
             )
         )
     return sorted(made, key=_order)
+
+
+def _noisy(group: Sequence[tuple[Record, dict[Any, Record]]]) -> Rival:
+    """The noisy input, by what the trials say of it themselves."""
+    metrics = [trial["metrics"] for trial, _ in group]
+    ends = [mean([one.get(f"psnr_gain_{end}", math.nan) for one in metrics]) for end in ("low", "high")]
+    gain = Interval(mean([one["psnr_gain"] for one in metrics]), *ends)
+    cell = group[0][0]["cell"]
+    images = cell["test"] if cell.get("evaluate", "patches") == "patches" else None
+    return Rival(IDENTITY, mean([one["psnr_noisy"] for one in metrics]), gain, images)
 
 
 def _order(worth: Worth) -> tuple[Any, ...]:
@@ -205,7 +247,8 @@ class _Scores:
         if len({len(one) for one in parts}) > 1:
             gain = mean([float(combined([one]).mean()) for one in parts])
             return Rival(name, psnr, Interval(gain, math.nan, math.nan))
-        return Rival(name, psnr, mean_interval(combined(parts)))
+        every = combined(parts)
+        return Rival(name, psnr, mean_interval(every), len(every))
 
 
 # -- in words ------------------------------------------------------------------------------------------------------

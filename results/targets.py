@@ -72,15 +72,17 @@ def highest(curves: Sequence[Curve]) -> float | None:
     return middle if math.isfinite(middle) else None
 
 
-def whole_targets(groups: Iterable[Sequence[Curve]]) -> tuple[int, ...]:
+def whole_targets(groups: Iterable[Sequence[Curve]], above: float = -math.inf) -> tuple[int, ...]:
     """Targets to compare ``groups`` by (each the curves of one network, a curve for each seed), ascending, at most two.
 
     The last whole dB that all of them reach, at which all can be compared, and the last that the best of them reaches,
-    at which some drop out.  Whole decibels, so that a target does not follow the fourth digit of a run; empty without
-    curves.
+    at which some drop out.  Whole decibels, so that a target does not follow the fourth digit of a run.  All lie
+    ``above`` so many dB, those of the noisy input, where whoever does nothing would be first.  Empty without curves,
+    and where nobody reaches such a target.
     """
     tops = [top for group in groups if (top := highest(group)) is not None]
-    return tuple(sorted({math.floor(min(tops)), math.floor(max(tops))})) if tops else ()
+    found = {math.floor(min(tops)), math.floor(max(tops))} if tops else set()
+    return tuple(sorted(target for target in found if target > above))
 
 
 def expected_seconds(rounds: Iterable[Mapping[str, Any]], epochs: float, images: int) -> Interval | None:

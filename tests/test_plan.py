@@ -251,6 +251,6 @@ def test_an_estimate_grows_with_the_work_and_shrinks_with_the_cores(tmp_path: Pa
     assert one.certificates == more.certificates > 0
     assert one.sessions == more.sessions > 0
     assert more.trials > 3 * one.trials
-    assert one.total == one.certificates + one.trials + one.sessions + one.report
+    assert one.total == one.certificates + one.trials + one.yardsticks + one.sessions + one.report
     assert estimate(large, jobs=2).trials < more.trials
     assert estimate(large, jobs=2).sessions == more.sessions, "timing never runs side by side"

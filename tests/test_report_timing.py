@@ -408,6 +408,29 @@ def test_the_idiomatic_track_borrows_the_curve_of_its_own_backend(run: Run) -> N
         assert all(twin.best == attempt.best for twin in twins)
 
 
+def test_no_target_is_one_that_the_noisy_input_has(folder: Path, tmp_path: Path) -> None:
+    before = analyse(load_run(folder)).race
+    assert before is not None
+    (target,) = before.targets
+
+    def noisy(value: float) -> Change:
+        def change(record: dict[str, Any]) -> dict[str, Any]:
+            if record["kind"] == "trial" and "psnr_noisy" in record.get("metrics", {}):
+                record["metrics"]["psnr_noisy"] = value
+            return record
+
+        return change
+
+    just_above = analyse(changed(folder, tmp_path / "above", noisy(target - 0.1))).race
+    assert just_above is not None
+    assert just_above.targets == before.targets
+    run = changed(folder, tmp_path / "at", noisy(float(target)))
+    analysis = analyse(run)
+    assert analysis.race is None, "nobody comes to a whole dB above the noisy input: there is no race"
+    assert not any(one.topic == "Time to PSNR" for one in sentences.findings(analysis))
+    assert make_page(run, analysis).race is None
+
+
 def test_who_does_not_reach_a_target_is_said_to_and_comes_last(folder: Path, tmp_path: Path) -> None:
     def stunt(record: dict[str, Any]) -> dict[str, Any]:
         if of(record, "trial", architecture="dense"):

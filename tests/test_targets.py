@@ -58,6 +58,11 @@ def test_targets_are_the_last_whole_decibels_of_the_worst_and_the_best() -> None
     assert whole_targets([[curve(16.1, 19.35)], [curve(17.0, 19.99)]]) == (19,)
     assert whole_targets([[curve(21.3, 18.0)]]) == (21,)  # what it once reached, it reached
     assert whole_targets([[curve(-0.5)]]) == (-1,)
+    # At or below the noisy input, whoever does nothing would be first.
+    both = [[curve(16.1, 19.35)], [curve(17.0, 20.99)]]
+    assert whole_targets(both, above=18.99) == (19, 20)
+    assert whole_targets(both, above=19.0) == (20,)
+    assert whole_targets(both, above=20.0) == ()
     assert whole_targets([]) == whole_targets([[]]) == whole_targets([[curve(None)]]) == ()
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import report
-from bench import cli, cli_show, progress, runner, trial
+from bench import cli, cli_show, judging, progress, runner, trial
 from bench.cells import TrialCell
 from bench.estimate import estimate
-from bench.lanes import Job, Lanes
+from bench.lanes import Job, Lanes, Worker
 from bench.plan import Plan, certificate_for, make_plan
 from bench.process import REFERENCE
 from bench.runner import Options
@@ -31,7 +31,7 @@ from report.page import make_page
 from report.sentences import analyse
 from report.yardstick_views import worth_charts, worth_table
 from report.yardsticks import BETTER, UNKNOWN, WORSE, Yardsticks, said, worths
-from results.journal import scan
+from results.journal import Journal, scan
 from results.loading import Run, load_run
 from results.schema import RecordError, validate
 from results.scores import read_scores
@@ -71,8 +71,17 @@ def planned(folder: Path, *overrides: str) -> Plan:
     return make_plan(load_sweep(path, overrides))
 
 
+def test_what_costs_nothing_is_in_every_sweep(tmp_path: Path) -> None:
+    cells = planned(tmp_path).yardsticks
+    assert {(cell.seed, cell.clip) for cell in cells} == {(0, True), (1, True), (0, False)}
+    assert [cell.method for cell in cells] == 3 * ["identity", "mean-image", "median-3x3", "gaussian"]
+    # A mean image is of one size.
+    assert [cell.method for cell in yardsticks_for([replace(CELL, evaluate="whole")], full=False)] == [
+        "identity", "median-3x3", "gaussian"
+    ]  # fmt: skip
+
+
 def test_trials_are_projected_onto_their_images(tmp_path: Path) -> None:
-    assert planned(tmp_path).yardsticks == ()
     made = planned(tmp_path, "yardsticks=true")
     cells = made.yardsticks
     assert len(set(cells)) == len(cells)
@@ -83,17 +92,23 @@ def test_trials_are_projected_onto_their_images(tmp_path: Path) -> None:
     assert set(groups) == {(0, True), (1, True), (0, False)}
     assert {cell.rank for cell in groups[1, True]} == {None, 8, 16}
     assert {cell.rank for cell in groups[0, False]} == {None, 32}
-    assert {cell.method for cell in groups[0, False]} == {*PLAIN, "linear"}, "without clipping there is no shift"
-    assert {cell.method for cell in groups[0, True]} == {*TONED, *PLAIN, "linear"} - set(COSTLY)
+    assert {cell.method for cell in groups[0, False]} == {*PLAIN, "mean-image", "linear"}, (
+        "without clipping there is no shift"
+    )
+    assert {cell.method for cell in groups[0, True]} == {*TONED, *PLAIN, "mean-image", "linear"} - set(COSTLY)
     borders = sum(a.noise != b.noise for a, b in itertools.pairwise(cells))
     assert borders == 2, "those of the same images stand together"
 
 
 def test_ranks_are_those_of_codes_as_far_as_images_have_so_many() -> None:
     large = replace(CELL, latent=500)
-    assert {cell.rank for cell in yardsticks_for([CELL, large, replace(CELL, latent=None)])} == {None, 4, 144}
+    assert {cell.rank for cell in yardsticks_for([CELL, large, replace(CELL, latent=None)], full=True)} == {
+        None,
+        4,
+        144,
+    }
     # A matrix is made for images of one size.
-    assert {(cell.rank, cell.evaluate) for cell in yardsticks_for([replace(CELL, evaluate="whole")])} == {
+    assert {(cell.rank, cell.evaluate) for cell in yardsticks_for([replace(CELL, evaluate="whole")], full=True)} == {
         (None, "whole")
     }
 
@@ -103,15 +118,17 @@ def test_they_are_in_the_estimate_and_in_what_a_dry_run_shows(
 ) -> None:
     without, made = planned(tmp_path), planned(tmp_path, "yardsticks=true")
     one, two = estimate(without), estimate(made)
-    assert one.yardsticks == 0
+    assert 0 < one.yardsticks < 30
     assert two.yardsticks > 30
-    assert two.total == pytest.approx(one.total + two.yardsticks)
+    assert two.total == pytest.approx(one.total - one.yardsticks + two.yardsticks)
     cli_show.plan(made, tmp_path, 1)
     shown = " ".join(capsys.readouterr().out.split())
-    assert f"yardsticks: {len(made.yardsticks)} on 3 noisy sets of images: identity, gaussian" in shown
+    assert f"yardsticks: {len(made.yardsticks)} on 3 noisy sets of images: identity, mean-image" in shown
     assert "linear optimum of rank 8, 16, 32" in shown
     cli_show.plan(without, tmp_path, 1)
-    assert "yardstick" not in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "yardsticks: 12 on 3 noisy sets of images: identity, mean-image, median-3x3, gaussian" in shown
+    assert "linear" not in shown
 
 
 def test_copies_of_the_training_set_leave_the_test_images_as_they_are() -> None:
@@ -128,7 +145,7 @@ QUIET = Options(progress=False, jobs=1)
 
 
 def plan(*trials: TrialCell, methods: tuple[str, ...] = ("identity", "gaussian", "linear")) -> Plan:
-    cells = tuple(cell for cell in yardsticks_for(trials) if cell.method in methods)
+    cells = tuple(cell for cell in yardsticks_for(trials, full=True) if cell.method in methods)
     return Plan("test", "", {}, tuple(dict.fromkeys(map(certificate_for, trials))), trials, (), (), cells)
 
 
@@ -154,7 +171,7 @@ def test_a_run_scores_them_once_and_goes_on_where_it_stopped(tmp_path: Path) -> 
     assert found["linear"]["cell"]["rank"] == 4
     for record in found.values():
         assert "backend" not in record["cell"]
-        for name in ("data", "noisy", "noisy_test"):
+        for name in ("data", "noisy_test"):
             assert record["hashes"][name] == trained["hashes"][name]
         assert record["pictures"]["noisy"] == trained["pictures"]["noisy"]
         scores = read_scores([tmp_path], record["scores"])
@@ -162,6 +179,9 @@ def test_a_run_scores_them_once_and_goes_on_where_it_stopped(tmp_path: Path) -> 
         assert scores.shape == (12, 3)
         assert scores[:, 2].mean() == pytest.approx(record["metrics"]["psnr_noisy"], abs=1e-4)
         assert scores[:, 0].mean() == pytest.approx(record["metrics"]["psnr"], abs=1e-4)
+    # Only the matrix needs the noise of all training images.
+    assert found["linear"]["hashes"]["noisy"] == trained["hashes"]["noisy"]
+    assert "noisy" not in found["gaussian"]["hashes"]
     assert found["identity"]["metrics"]["psnr"] == trained["metrics"]["psnr_noisy"]
     assert found["gaussian"]["calibration"]["parameters"]["sigma"] > 0
     about = json.loads((tmp_path / "run.json").read_text())
@@ -175,6 +195,47 @@ def test_a_run_scores_them_once_and_goes_on_where_it_stopped(tmp_path: Path) -> 
     assert one.linear is not None
     gain = trained["metrics"]["psnr"] - found["linear"]["metrics"]["psnr"]
     assert one.linear.gain.value == pytest.approx(gain, abs=1e-4)
+
+
+def test_a_worker_that_has_trained_scores_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    class Noted(Worker):
+        def __init__(self, backend: str, *rest: Any) -> None:
+            started.append(backend)
+            super().__init__(backend, *rest)
+
+    monkeypatch.setattr("bench.lanes.Worker", Noted)
+    what = plan(CELL)
+    what = replace(what, yardsticks=tuple(yardsticks_for([CELL], full=False)))
+    assert runner.run(what, tmp_path / "a", QUIET).counts == {"ok": 6}
+    assert set(started) == {"fake"}, "no process is started for them"
+    started.clear()
+    # Much work is shared out among workers of its own.
+    monkeypatch.setattr(judging, "SHORT_WORK", 0.0)
+    assert runner.run(what, tmp_path / "b", QUIET).counts == {"ok": 6}
+    assert REFERENCE in started
+    # Nobody is there where the trials were done before.
+    monkeypatch.setattr(judging, "SHORT_WORK", 100.0)
+    started.clear()
+    assert runner.run(replace(what, trials=(), certificates=()), tmp_path / "c", QUIET).counts == {"ok": 4}
+    assert started == [REFERENCE]
+    rows = [{r["cell"]["method"]: r["metrics"]["psnr"] for r in records(tmp_path / name) if r["kind"] == "yardstick"}
+            for name in "abc"]  # fmt: skip
+    assert rows[0] == rows[1] == rows[2]
+
+
+def test_trials_leave_the_yardsticks_what_they_need_of_a_budget(tmp_path: Path) -> None:
+    what = replace(plan(CELL), yardsticks=tuple(yardsticks_for([CELL], full=False)))
+
+    def share(budget: float | None, asked: Plan) -> float:
+        with Journal(tmp_path) as journal:
+            return runner._Run(asked, tmp_path, journal, replace(QUIET, budget=budget), [])._yardstick_share()
+
+    assert share(None, what) == share(100.0, replace(what, yardsticks=())) == 0
+    assert 0 < share(600.0, what) < 0.01, "what costs nothing takes nothing"
+    assert share(600.0, replace(what, yardsticks=plan(CELL, methods=tuple(METHODS)).yardsticks)) < 0.3
+    assert share(1.0, what) == runner.YARDSTICK_SHARE
 
 
 def test_what_can_not_be_scored_has_a_record_that_says_why(tmp_path: Path) -> None:
@@ -309,7 +370,7 @@ def test_names_decide_nothing_and_hashes_all(run: Run, folder: Path, tmp_path: P
         if record["kind"] == "yardstick" and record["cell"]["corruption"] == "gaussian(0.4)":
             record["hashes"] |= {"noisy": "0" * 16, "noisy_test": "1" * 16}
 
-    found = worths(changed(folder, tmp_path / "other", other_noise))
+    found = [one for one in worths(changed(folder, tmp_path / "other", other_noise)) if one.scored]
     assert len(found) == 24
     assert all(one.corruption != "gaussian(0.4)" for one in found)
 
@@ -318,7 +379,7 @@ def test_names_decide_nothing_and_hashes_all(run: Run, folder: Path, tmp_path: P
         if record["kind"] == "trial" and "hashes" in record:
             record["hashes"]["noisy"] = "2" * 16
 
-    assert len(worths(changed(folder, tmp_path / "copies", copies))) == 32
+    assert sum(one.scored for one in worths(changed(folder, tmp_path / "copies", copies))) == 32
     trial_record = run.of("trial", "ok")[0]
     assert ("identity", None) in Yardsticks(run).of(trial_record)
     assert Yardsticks(run).of({**trial_record, "hashes": {}}) == {}
@@ -355,7 +416,7 @@ def test_scores_outside_the_run_or_of_another_kind_are_not_read(folder: Path, tm
 
 def test_the_report_says_what_the_networks_are_worth(run: Run, folder: Path) -> None:
     analysis = analyse(run)
-    (finding,) = (found for found in sentences.findings(analysis) if found.topic == "Worth")
+    (finding,) = (found for found in sentences.findings(analysis) if found.topic == "Yardsticks")
     beaten = sum(one.linear is not None and one.linear.verdict == BETTER for one in analysis.worths)
     assert f"In {beaten} of 32 cases, a network beats the best linear denoiser of its rank" in finding.sentence
     assert "the best classical denoiser (nlm-tone) is beaten in" in finding.sentence
@@ -388,10 +449,13 @@ def test_the_report_says_what_the_networks_are_worth(run: Run, folder: Path) -> 
 
 def test_a_run_without_yardsticks_has_no_such_section(tmp_path: Path) -> None:
     run = load_run(fake_run.make_run(tmp_path, kinds=("trial",)))
-    assert worths(run) == []
+    found = worths(run)
+    assert not any(one.scored or one.classical or one.linear for one in found)
+    # The noisy input is known all the same, and its paired lead.
+    assert [rival.name for rival in found[0].free] == ["identity"]
     page = make_page(run)
-    assert page.worth is None
-    assert not any(found.topic == "Worth" for found in page.findings)
+    assert page.worth is page.free is None
+    assert not any(found.topic in ("Worth", "Yardsticks") for found in page.findings)
 
 
 def test_a_cell_that_failed_is_listed_like_any_other(folder: Path, tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ from bench.yardsticks import (
 )
 from bench.yardsticks.base import Images, Parameters, psnr
 from bench.yardsticks.calibrate import CALIBRATION_VALUES, FEWEST, calibration_images
+from bench.yardsticks.cell import make_pairs
 from results.schema import dumps, loads
+from results.yardsticks import FREE
 
 Values = NDArray[np.float64]
 
@@ -228,6 +230,7 @@ def test_the_linear_optimum_of_real_data_is_the_published_one(name: str, noise: 
 
 SETTINGS: dict[str, Parameters] = {
     "identity": {},
+    "median-3x3": {},
     "gaussian": {"sigma": 1.2},
     "median": {"window": "square", "radius": 1},
     "tv": {"weight": 0.1},
@@ -253,7 +256,7 @@ def glyph_pairs(
 
 def test_every_plain_method_is_tested_here() -> None:
     assert set(SETTINGS) == set(PLAIN)
-    assert set(TONED) == {f"{name}-tone" for name in PLAIN} - {"identity-tone"}
+    assert set(TONED) == {f"{name}-tone" for name in PLAIN} - {"identity-tone", "median-3x3-tone"}
     assert set(METHODS) == set(PLAIN) | set(TONED)
 
 
@@ -280,6 +283,7 @@ def test_methods_do_what_their_libraries_do() -> None:
         expected: dict[str, Any] = {
             "gaussian": filters.gaussian(image, 1.2, mode="reflect"),
             "median": filters.median(image, np.ones((3, 3)), mode="reflect"),
+            "median-3x3": filters.median(image, np.ones((3, 3)), mode="reflect"),
             "tv": restoration.denoise_tv_chambolle(image, 0.1),
             "nlm": restoration.denoise_nl_means(image, 3, 3, 0.1, sigma=0.1),
             "wavelet": restoration.cycle_spin(
@@ -419,6 +423,28 @@ def test_yardsticks_are_scored_like_networks() -> None:
     assert results[2].numbers == 2 * 8 * 784 + 784
 
 
+def test_what_costs_nothing_reaches_what_was_measured_elsewhere(tmp_path: Path) -> None:
+    # Letters under gaussian(0.4): figures of another program, to a tenth of a dB.
+    bench, reached = YardstickBench(), {}
+    for name in FREE:
+        result = bench.run(YardstickCell(method=name, train=2000, test=256), tmp_path)
+        reached[name] = result["metrics"]["psnr"]
+    expected = {"identity": 11.0, "mean-image": 10.2, "median-3x3": 15.6}
+    for name, figure in expected.items():
+        assert reached[name] == pytest.approx(figure, abs=0.06), name
+    assert reached["gaussian"] > 13.4  # that of the program, whose width was not calibrated
+
+
+def test_the_mean_image_knows_nothing_of_the_noisy_one() -> None:
+    clean_train, noisy_train, clean_test, noisy_test = glyph_pairs(200, 50)
+    (result,) = score_yardsticks(clean_train, noisy_train, clean_test, noisy_test, ["mean-image"], shown=[1, 3])
+    mean = clean_train.astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(result.shown, np.stack([mean, mean]), atol=1e-7)
+    expected = -10 * np.log10(np.square(clean_test - mean).mean(axis=(1, 2, 3)))
+    np.testing.assert_allclose(result.scores.psnr, expected, rtol=1e-5)
+    assert (result.rate, result.calibration["images"]) == (None, 200)
+
+
 def test_colour_images_of_another_size() -> None:
     noisy, clean = photo_pairs(30, size=14, channels=3, level=0.3)
     results = score_yardsticks(clean[:20], noisy[:20], clean[20:], noisy[20:], ["gaussian", "tv"], [5, 588])
@@ -450,10 +476,11 @@ def test_a_cell_is_what_its_axes_say() -> None:
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"method": "bm3d"}, "allowed are identity, gaussian"),
+        ({"method": "bm3d"}, "allowed are identity, median-3x3, gaussian"),
         ({"method": "linear"}, "needs a rank"),
         ({"method": "linear", "rank": 785}, "allow 1 to 784"),
         ({"method": "tv", "rank": 8}, "only linear has one"),
+        ({"method": "mean-image", "evaluate": "whole"}, "made for images of one size"),
     ],
 )
 def test_a_cell_that_can_not_be_is_refused(axes: dict[str, Any], message: str) -> None:
@@ -473,18 +500,29 @@ def test_a_yardstick_sees_the_very_images_of_a_trial(tmp_path: Path) -> None:
     assert result["pictures"]["clean"] == pictures["clean"]
     assert result["pictures"]["noisy"] == pictures["noisy"]
     assert result["metrics"]["psnr_noisy"] == noisy.scores.psnr.mean()
+    # Parameters are chosen by some training images alone, with the noise that trials give them.
+    few = make_pairs(CELL, clean).few
+    chosen = calibration_images(CELL.train or 0, (28, 28, 1))
+    np.testing.assert_array_equal(few[0], clean.train[chosen])
+    np.testing.assert_array_equal(few[1], noisy.train[chosen])
+    filtered = run_yardstick(replace(CELL, method="median", rank=None), tmp_path)
+    found = calibrate(METHODS["median"], noisy.train, clean.train)
+    assert filtered["calibration"]["psnr"] == found.psnr
 
 
 def test_a_cell_leaves_what_a_record_needs(tmp_path: Path) -> None:
     bench = YardstickBench()
-    for cell in (CELL, replace(CELL, rank=8), replace(CELL, method="median", rank=None)):
+    others = [replace(CELL, method=name, rank=None) for name in ("median", "mean-image", "identity", "median-3x3")]
+    for cell in (CELL, replace(CELL, rank=8), *others):
         result = bench.run(cell, tmp_path)
         assert (result["status"], result["reason"]) == ("ok", None)
         assert loads(dumps(result)) == result
         assert set(result["pictures"]) == {"clean", "noisy", "denoised"}
         assert all((tmp_path / path).is_file() for path in result["pictures"].values())
-        assert {"psnr", "psnr_low", "psnr_gain", "ssim", "yardstick_samples_per_second"} <= set(result["metrics"])
-        assert result["metrics"]["psnr_gain"] > 1
+        assert {"psnr", "psnr_low", "psnr_gain", "ssim"} <= set(result["metrics"])
+        works = cell.method not in ("mean-image", "identity")
+        assert ("yardstick_samples_per_second" in result["metrics"]) == works
+        assert (result["metrics"]["psnr_gain"] > 1) == works
         assert ("parameters" in result["metrics"]) == (cell.method == "linear")
         alone = run_yardstick(cell, tmp_path)
         for name in ("psnr", "ssim", "mse_gain_high"):

@@ -1,4 +1,4 @@
-"""What a denoising autoencoder is worth: classical denoisers, and the best linear denoiser of every rank.
+"""What a denoising autoencoder is worth: what costs nothing, classical denoisers, the best linear one of every rank.
 
 ``score_yardsticks`` scores them on arrays; ``run_yardstick`` runs a :class:`YardstickCell` as trials are run.
 """
@@ -8,10 +8,9 @@ from bench.yardsticks.calibrate import Calibration, calibrate
 from bench.yardsticks.cell import YardstickBench, YardstickCell, fingerprint, run_yardstick
 from bench.yardsticks.classical import METHODS, PLAIN, TONED, method
 from bench.yardsticks.linear import LinearDenoiser, LinearMap, LinearOptimum
-from bench.yardsticks.score import LINEAR, NAMES, Rate, Result, score_yardsticks
+from bench.yardsticks.score import NAMES, Rate, Result, score_yardsticks
 
 __all__ = [
-    "LINEAR",
     "METHODS",
     "NAMES",
     "PLAIN",

@@ -53,6 +53,8 @@ class Method:
     toned: bool = False
     """Whether ``gain * image + offset`` follows, with both fitted to training images.  Clipped noise makes black
     brighter and white darker (gaussian(0.4): 0.16 and 0.84 on average), which no smoothing takes back."""
+    untouched: bool = False
+    """Whether it gives back what it was given: that is not clipped either, and no rate is measured."""
 
     def missing(self) -> str | None:
         """Why it can not run here, or None."""
@@ -67,7 +69,7 @@ class Method:
         """``images`` denoised, the same shape and type, clipped to [0, 1] unless the method is the identity: clean
         images lie there, so clipping can only help, and networks with a sigmoid at their end have it as well."""
         denoised = self.apply(images, parameters)
-        return finish(denoised, parameters) if self.stages else denoised
+        return denoised if self.untouched else finish(denoised, parameters)
 
 
 def finish(denoised: Images, parameters: Parameters) -> Images:

@@ -10,25 +10,26 @@ import hashlib
 import json
 import platform
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench import kept, machine, quality, whole
+from bench import corruption, kept, machine, quality, whole
 from bench.cells import Evaluate, Point
 from bench.kept import save_strip
 from bench.lru import Lru
-from bench.trial import PICTURES, corrupted, data_key, load_clean
+from bench.trial import PICTURES, Clean, Noisy, corrupted, data_key, load_clean
 from bench.yardsticks.base import Images, YardstickError
-from bench.yardsticks.calibrate import calibrate
+from bench.yardsticks.calibrate import calibrate, calibration_images
 from bench.yardsticks.classical import METHODS
 from bench.yardsticks.linear import LinearOptimum, check_rank
-from bench.yardsticks.score import LINEAR, NAMES, Result, score_linear, score_method
+from bench.yardsticks.score import NAMES, Result, score_linear, score_mean_image, score_method
 from implementations import counter
 from results.convergence import HeldOut
+from results.yardsticks import LINEAR, MEAN_IMAGE
 
 PACKAGES = ("numpy", "scipy", "scikit-image", "PyWavelets")
 """What the figures depend on."""
@@ -58,16 +59,13 @@ class YardstickCell(Point):
     def __post_init__(self) -> None:
         if self.method not in NAMES:
             raise YardstickError(f"method {self.method!r} is unknown; allowed are {', '.join(NAMES)}")
-        if self.method != LINEAR:
-            if self.rank is not None:
-                raise YardstickError(
-                    f"rank {self.rank} is not allowed with method {self.method}; only {LINEAR} has one"
-                )
-        elif self.evaluate == "whole":
-            raise YardstickError(f"method {LINEAR} is made for images of one size; it has no whole images")
-        elif self.rank is None:
+        if self.method != LINEAR and self.rank is not None:
+            raise YardstickError(f"rank {self.rank} is not allowed with method {self.method}; only {LINEAR} has one")
+        if self.method in (LINEAR, MEAN_IMAGE) and self.evaluate == "whole":
+            raise YardstickError(f"method {self.method} is made for images of one size; it has no whole images")
+        if self.method == LINEAR and self.rank is None:
             raise YardstickError(f"method {LINEAR} needs a rank, for example rank=32")
-        else:
+        if self.rank is not None:
             check_rank(self.rank, self.height * self.width * self.channels)
 
     @property
@@ -85,8 +83,8 @@ class YardstickCell(Point):
 class Pairs:
     """All that cells of one data set and corruption share; images float32 (n, h, w, c)."""
 
-    clean_train: Images
-    noisy_train: Images
+    few: tuple[Images, Images]
+    """Training images that choose parameters: (clean, noisy)."""
     clean_test: Images
     noisy_test: Images
     noisy_scores: quality.Scores
@@ -98,8 +96,11 @@ class YardstickBench:
     those of one data set and corruption behind each other."""
 
     def __init__(self) -> None:
+        self._clean: Lru[Clean] = Lru(1)
         self._pairs: Lru[Pairs] = Lru(1)
+        self._noisy: Lru[Noisy] = Lru(1)
         self._optimum: Lru[LinearOptimum] = Lru(1)
+        self._mean_image: Lru[Result] = Lru(1)
 
     def run(self, cell: YardstickCell, folder: Path) -> dict[str, Any]:
         """Calibrate and score ``cell``; pictures and the scores of every image go below ``folder``.
@@ -107,16 +108,19 @@ class YardstickBench:
         Returns ``status`` ("ok", "unsupported" or "diverged"), ``reason``, ``metrics`` (see :func:`metrics`),
         ``pictures``, ``hashes``, ``calibration`` and, if ok, ``scores``, a file.  Exceptions of the data pass through.
         """
-        missing = None if cell.method == LINEAR else METHODS[cell.method].missing()
+        missing = METHODS[cell.method].missing() if cell.method in METHODS else None
         if missing:
             return _without("unsupported", missing)
-        pairs = self._pairs.get(cell.noise, lambda: load_pairs(cell))
+        clean = self._clean.get(data_key(cell), lambda: load_clean(cell))
+        pairs = self._pairs.get(cell.noise, lambda: make_pairs(cell, clean))
         if cell.evaluate == "whole":
-            return self._whole(cell, pairs, folder)
+            return self._whole(cell, clean, pairs, folder)
         hashes = {**pairs.hashes, "source": source_digest()}
+        if cell.rank is not None:
+            hashes["noisy"] = self._all(cell, clean).digest
         shown = np.sort(counter.permutation(len(pairs.clean_test), "pictures")[:PICTURES])
         try:
-            result = self._result(cell, pairs, [int(index) for index in shown])
+            result = self._result(cell, clean, pairs, [int(index) for index in shown])
         except YardstickError as error:  # too few images for a matrix, or none of a size that the method can do
             return _without("unsupported", str(error), hashes)
         except quality.QualityError as error:
@@ -132,15 +136,19 @@ class YardstickBench:
             "scores": kept.save_scores(result.scores, folder, pairs.noisy_scores),
         }
 
-    def _whole(self, cell: YardstickCell, pairs: Pairs, folder: Path) -> dict[str, Any]:
+    def _all(self, cell: YardstickCell, clean: Clean) -> Noisy:
+        """The images with the noise of all training images, which most yardsticks can do without."""
+        return self._noisy.get(cell.noise, lambda: corrupted(cell, clean))
+
+    def _whole(self, cell: YardstickCell, clean: Clean, pairs: Pairs, folder: Path) -> dict[str, Any]:
         """Calibrated on the patches that networks are trained on, scored on whole images.  No rate: images differ."""
         chosen = METHODS[cell.method]
         try:
-            found = calibrate(chosen, pairs.noisy_train, pairs.clean_train)
+            found = calibrate(chosen, pairs.few[1], pairs.few[0])
         except YardstickError as error:
             return _without("unsupported", str(error))
         scored = whole.evaluate(cell, lambda images: chosen.denoise(images, found.parameters))
-        hashes = {**scored.hashes(pairs.hashes["data"], pairs.hashes["noisy"]), "source": source_digest()}
+        hashes = {**scored.hashes(clean.digest, self._all(cell, clean).digest), "source": source_digest()}
         result: dict[str, Any] = {
             "metrics": {},
             "pictures": {},
@@ -161,11 +169,13 @@ class YardstickBench:
             "reason": None,
         }
 
-    def _result(self, cell: YardstickCell, pairs: Pairs, shown: list[int]) -> Result:
+    def _result(self, cell: YardstickCell, clean: Clean, pairs: Pairs, shown: list[int]) -> Result:
+        if cell.method == MEAN_IMAGE:  # it has nothing to do with noise
+            return self._mean_image.get(data_key(cell), lambda: score_mean_image(clean.train, clean.test, shown=shown))
         if cell.rank is None:
-            four = (pairs.clean_train, pairs.noisy_train, pairs.clean_test, pairs.noisy_test)
-            return score_method(METHODS[cell.method], *four, shown=shown)
-        optimum = self._optimum.get(cell.noise, lambda: LinearOptimum(pairs.noisy_train, pairs.clean_train))
+            four = (*pairs.few, pairs.clean_test, pairs.noisy_test)
+            return score_method(METHODS[cell.method], *four, noisy_scores=pairs.noisy_scores, shown=shown)
+        optimum = self._optimum.get(cell.noise, lambda: LinearOptimum(self._all(cell, clean).train, clean.train))
         return score_linear(optimum, cell.rank, pairs.clean_test, pairs.noisy_test, shown=shown)
 
 
@@ -207,12 +217,19 @@ def metrics(result: Result, noisy: quality.Scores, values: int) -> dict[str, flo
     return found
 
 
-def load_pairs(cell: YardstickCell) -> Pairs:
-    """The images of ``cell``, clean and noisy, as trials have them.  DataError where they can not be had."""
-    clean = load_clean(cell)
-    noisy = corrupted(cell, clean)
-    hashes = {"data": clean.digest, "noisy": noisy.digest, "noisy_test": noisy.test_digest}
-    return Pairs(clean.train, noisy.train, clean.test, noisy.test, noisy.scores, hashes)
+def make_pairs(cell: YardstickCell, clean: Clean) -> Pairs:
+    """The images of ``cell``, clean and noisy, as trials have them.  Of the training images only those few get their
+    noise that choose parameters: with all of them, a filter would cost as much as its noise."""
+    noisy = corrupted(cell, replace(clean, train=clean.train[:0]))
+    chosen = calibration_images(len(clean.train), (cell.height, cell.width, cell.channels))
+    noise = corruption.parse(cell.corruption)
+    few = [
+        corruption.corrupt(clean.train[i : i + 1], noise, seed=cell.seed, split="train", clip=cell.clip, first=i)
+        for i in chosen.tolist()
+    ]
+    hashes = {"data": clean.digest, "noisy_test": noisy.test_digest}
+    pairs = clean.train[chosen], np.concatenate(few)
+    return Pairs(pairs, clean.test, noisy.test, noisy.scores, hashes)
 
 
 @cache

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.words import did_you_mean
 from bench.yardsticks.base import Images, Method, Parameters, Shape, YardstickError
+from results.yardsticks import GAUSSIAN, IDENTITY, MEDIAN_3X3
 
 SIGMAS = (*(round(0.1 * step, 1) for step in range(31)), 3.5, 4.0, 5.0)
 """Widths of the Gaussian window in pixels; 0 does nothing."""
@@ -52,6 +53,13 @@ def _median(images: Images, parameters: Parameters) -> Images:
     side = 2 * radius + 1
     window = disk(radius) if parameters["window"] == "disk" else footprint_rectangle((side, side))
     found: Images = median(images, window[None, :, :, None], mode="reflect", behavior="ndimage")
+    return found
+
+
+def _median_3x3(images: Images, parameters: Parameters) -> Images:
+    from scipy.ndimage import median_filter  # scikit-image's is the same, and takes half a second to import
+
+    found: Images = median_filter(images, size=(1, 3, 3, 1), mode="reflect")
     return found
 
 
@@ -124,9 +132,18 @@ def _wiener(images: Images, parameters: Parameters) -> Images:
 PLAIN: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("identity", "the noisy image as it is", "-", _identity, {}, ()),
+        Method(IDENTITY, "the noisy image as it is", "-", _identity, {}, (), untouched=True),
         Method(
-            "gaussian",
+            MEDIAN_3X3,
+            "median of 3x3 pixels, nothing to choose",
+            "scipy.ndimage.median_filter; Tukey, Exploratory Data Analysis (1977)",
+            _median_3x3,
+            {},
+            (),
+            needs=("scipy",),
+        ),
+        Method(
+            GAUSSIAN,
             "Gaussian window",
             "skimage.filters.gaussian",
             _gaussian,

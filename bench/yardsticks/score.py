@@ -16,9 +16,9 @@ from bench.yardsticks.base import Images, Method, YardstickError, check_pairs
 from bench.yardsticks.calibrate import calibrate
 from bench.yardsticks.classical import METHODS, PLAIN, method
 from bench.yardsticks.linear import LinearOptimum
+from results.yardsticks import LINEAR, MEAN_IMAGE
 
-LINEAR = "linear"
-NAMES = (*METHODS, LINEAR)
+NAMES = (*METHODS, MEAN_IMAGE, LINEAR)
 
 SHOWN = 8
 """Denoised images that come along."""
@@ -30,7 +30,7 @@ BLOCKS = 20
 class Rate:
     """Images a second, measured over ``blocks`` parts of the test set one after the other, in this one process, on
     the ``cores`` that it may use.  ``low`` and ``high``: 95 % interval over the blocks; what another process or
-    another moment would give is not in it.  The identity, which does nothing, has no rate."""
+    another moment would give is not in it.  The identity and the mean training image do nothing and have no rate."""
 
     images_per_second: float
     low: float
@@ -75,16 +75,21 @@ def score_yardsticks(
 ) -> list[Result]:
     """Calibrate on the training pairs, score on the test pairs; float32 (n, h, w, c) in [0, 1] where clean.
 
-    ``methods``: names of :data:`METHODS`; ``ranks``: those of the linear optimum, all from one decomposition.  The
-    results stand in that order.  YardstickError for unknown names, ranks that can not be, a method whose library is
-    not installed, and images of other types and shapes.
+    ``methods``: names of :data:`METHODS`, or "mean-image"; ``ranks``: those of the linear optimum, all from one
+    decomposition.  The results stand in that order.  YardstickError for unknown names, ranks that can not be, a method
+    whose library is not installed, and images of other types and shapes.
     """
-    chosen = [method(name) for name in methods]
+    chosen = [None if name == MEAN_IMAGE else method(name) for name in methods]
     check_pairs(noisy_train, clean_train, "training")
     check_pairs(noisy_test, clean_test, "test")
     if clean_train.shape[1:] != clean_test.shape[1:]:
         raise YardstickError(f"training images {clean_train.shape[1:]} and test images {clean_test.shape[1:]} differ")
-    results = [score_method(one, clean_train, noisy_train, clean_test, noisy_test, shown=shown) for one in chosen]
+    results = [
+        score_mean_image(clean_train, clean_test, shown=shown)
+        if one is None
+        else score_method(one, clean_train, noisy_train, clean_test, noisy_test, shown=shown)
+        for one in chosen
+    ]
     wanted = list(ranks)
     if wanted:
         optimum = LinearOptimum(noisy_train, clean_train, ridge)
@@ -99,19 +104,51 @@ def score_method(
     clean_test: Images,
     noisy_test: Images,
     *,
+    noisy_scores: quality.Scores | None = None,
     shown: Sequence[int] = range(SHOWN),
 ) -> Result:
-    """One of :data:`METHODS`, see :func:`score_yardsticks`."""
+    """One of :data:`METHODS`, see :func:`score_yardsticks`.  ``noisy_scores``: of the noisy test images where they are
+    known, which a method that leaves them as they are need not find again."""
     found = calibrate(chosen, noisy_train, clean_train)
-    denoised, rate = timed(lambda images: chosen.denoise(images, found.parameters), noisy_test)
+    rate = None
+    if chosen.untouched:
+        denoised = chosen.denoise(noisy_test, found.parameters)
+    else:
+        denoised, rate = timed(lambda images: chosen.denoise(images, found.parameters), noisy_test)
+    known = noisy_scores if chosen.untouched else None
     return Result(
         method=chosen.name,
         rank=None,
-        scores=quality.score(denoised, clean_test),
-        rate=rate if chosen.stages else None,
+        scores=known or quality.score(denoised, clean_test),
+        rate=rate,
         numbers=None,
         calibration=found.to_json(),
         seconds=found.seconds,
+        shown=_some(denoised, shown),
+    )
+
+
+def score_mean_image(clean_train: Images, clean_test: Images, *, shown: Sequence[int] = range(SHOWN)) -> Result:
+    """The mean of the training images, whatever the noisy image is: what a network gives that has learned to ignore
+    its input."""
+    begin = time.perf_counter()
+    mean = clean_train.mean(axis=0, dtype=np.float64).astype(np.float32)
+    seconds = time.perf_counter() - begin
+    denoised = np.broadcast_to(mean, clean_test.shape)
+    return Result(
+        method=MEAN_IMAGE,
+        rank=None,
+        scores=quality.score(denoised, clean_test),
+        rate=None,
+        numbers=None,
+        calibration={
+            "method": MEAN_IMAGE,
+            "parameters": {},
+            "images": len(clean_train),
+            "subset": "all training images",
+            "seconds": seconds,
+        },
+        seconds=seconds,
         shown=_some(denoised, shown),
     )
 
