@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
 from report.groups import counted, mean
+from report.learned import UNKNOWN, Learned, learned, together
 from report.naming import (
     ASKED,
     CONFIGURATION,
@@ -65,6 +66,8 @@ class Standing:
     gain: Interval
     by_seed: dict[int, float]
     half: float
+    learned: Learned = UNKNOWN
+    """Under all of these conditions.  Who has not learned under one of them is shown, and takes no rank."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,15 @@ class Quality:
     of the validation loss."""
     uncertain: int
     """Trials by backends without certificate, left out of all averages."""
+    learned: dict[tuple[Condition, Configuration], Learned] = field(default_factory=dict)
 
     def over(self, shared: Sequence[Condition]) -> str:
         """What a mean over the conditions ``shared`` is over, in words."""
         return counted([(self.corruptions[one], self.conditions[one]) for one in shared])
 
     def standings(self) -> tuple[list[Standing], list[Condition]]:
-        """Configurations by mean gain, best first, and the conditions they were compared on (those all have)."""
+        """Configurations by mean gain, best first, and the conditions they were compared on (those all have).  Those
+        that have not learned to denoise come last, and are no part of any ranking."""
         present = {
             configuration: {c for c, k in self.scores if k == configuration} for configuration in self.configurations
         }
@@ -122,7 +127,7 @@ class Quality:
         if not shared:
             return [], []
         found = [self._standing(key, shared) for key in rivals]
-        return sorted(found, key=lambda standing: (-standing.gain.value, standing.label)), shared
+        return sorted(found, key=_order), shared
 
     def _standing(self, key: Configuration, shared: Sequence[Condition]) -> Standing:
         scores = [self.scores[condition, key] for condition in shared]
@@ -135,7 +140,16 @@ class Quality:
         else:
             value = mean([score.gain for score in scores])
             gain = Interval(value, value - half, value + half)
-        return Standing(key, self.configurations[key], gain, by_seed, half)
+        what = together([self.learned.get((condition, key), UNKNOWN) for condition in shared])
+        return Standing(key, self.configurations[key], gain, by_seed, half, what)
+
+    def lessons(self) -> list[tuple[str, Learned]]:
+        """What every network has learned, with the name of its configuration: one for each condition."""
+        return [(self.configurations[configuration], one) for (_, configuration), one in self.learned.items()]
+
+
+def _order(standing: Standing) -> tuple[bool, float, str]:
+    return not standing.learned.trained, -standing.gain.value, standing.label
 
 
 def difference(a: Standing, b: Standing) -> Interval:
@@ -233,6 +247,7 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         agreements=_agreements(trials, differing),
         images=_image_counts(record["cell"] for record in trials),
         uncertain=len(every) - len(trials),
+        learned={key: learned(group) for key, group in groups.items()},
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import codes, inputs, native, reproduction, robustness, text, yardsticks
+from report import codes, inputs, learned, native, reproduction, robustness, text, yardsticks
 from report.advice import Advice, advise
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
@@ -96,8 +96,10 @@ def analyse(run: Run) -> Analysis:
 
 def findings(analysis: Analysis) -> list[Finding]:
     """The sentences, the most important first.  Never empty."""
+    lessons = [*analysis.quality.lessons(), *native.lessons(analysis.native)]
     found = [
         *_if_said("Inputs", inputs.said(analysis.given)),  # before what rests on it
+        *_if_said("Learning", learned.said(lessons, any(load.standings for load in analysis.loads))),
         *advice_findings(analysis.advice),
         *reproduction_findings(analysis.reproduced),
         *speed_findings(analysis.loads),
@@ -113,6 +115,8 @@ def findings(analysis: Analysis) -> list[Finding]:
         *steady_findings(analysis.loads),
         *certificate_findings(analysis.proof),
     ]
+    if learned.none_of(lessons):
+        found = [finding for finding in found if finding.topic not in learned.TOPICS]
     return found or [Finding("Nothing", "No cell of this run has come to a figure; its records say why")]
 
 
@@ -304,6 +308,7 @@ def steady_findings(loads: Sequence[Workload]) -> list[Finding]:
 def quality_findings(found: Quality) -> list[Finding]:
     """The configuration that gains most over the noisy input, and whether the next is measurably worse."""
     standings, shared = found.standings()
+    standings = [one for one in standings if one.learned.trained]
     if not standings:
         return []
     best = standings[0]
@@ -312,12 +317,14 @@ def quality_findings(found: Quality) -> list[Finding]:
     over = f"mean over {found.over(shared)}" if len(shared) > 1 else found.over(shared)
     gain = f"{text.decibels(best.gain)} PSNR over the noisy input"
     tied = [one for one in standings[1:] if difference(best, one).includes(0.0)]
+    rivals = [learned.Rival(one.label, one.learned, difference(best, one)) for one in standings[1:]]
+    so_far = learned.outlook(best.label, best.learned, rivals)
     if best.gain.known and best.gain.high < 0:
         headline = f"No network gains over the noisy input; least is lost by {best.label}, {gain}"
     elif best.gain.known and best.gain.low <= 0:
         headline = f"No network gains measurably over the noisy input; nearest comes {best.label}, {gain}"
     else:
-        headline = f"{best.label} denoises best, {gain}"
+        headline = f"{best.label} denoises best{' so far' if so_far else ''}, {gain}"
     if tied:
         names = [one.label for one in tied[:2]] + ([f"{len(tied) - 2} more"] if len(tied) > 2 else [])
         detail = f"no measurable difference from {text.listing(names)}"
@@ -325,9 +332,12 @@ def quality_findings(found: Quality) -> list[Finding]:
         detail = f"{text.decibels(difference(best, standings[1]))} more than the next, {standings[1].label}"
     else:
         detail = "it is the only one that was trained on all of it"
+        if len(found.standings()[0]) > 1:
+            detail = "it is the only one that has learned to denoise"
     worse = [found.conditions[c] for c in shared if found.scores[c, best.configuration].interval.high < 0]
     if worse and len(shared) > 1:
         detail += f"; worse than the noisy input under {text.listing(worse[:3])}{' and others' if worse[3:] else ''}"
+    detail += f"; {so_far}" if so_far else ""
     return [Finding("Quality", headline, f"{detail} ({over}; {basis})")]
 
 
