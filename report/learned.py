@@ -249,28 +249,28 @@ def said(found: Sequence[tuple[str, Learned]], timed: bool) -> tuple[str, str] |
     if n < of:
         named = names[:NAMED] + ([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])
         sentences.append(f"{they.capitalize()} {text.listing(named)}")
-    sentences.append(_remedy(without, records))
+    advised = remedy([one for _, one in without])
+    sentences.append(advised[0].upper() + advised[1:])
     if timed:
         sentences.append("Read only the speeds" if n == of else "Of these, read only the speeds")
     return headline, ". ".join(sentences)
 
 
-def _remedy(without: Sequence[tuple[str, Learned]], records: Sequence[Record]) -> str:
-    """More epochs, or for those that no longer learn what ends a collapse."""
-    collapsed = [one for _, one in without if one.word == "collapsed"]
+def remedy(without: Sequence[Learned]) -> str:
+    """What to do for networks that have not learned: more epochs, or for those that no longer learn what ends that."""
+    records = [record for one in without for record in one.unlearned]
+    stuck = [one for one in without if one.word == "collapsed"]
     seen = _updates(records)
     they, have = ("it", "has") if len(without) == 1 else ("they", "have")
-    so_far = f": {they} {have} seen {seen}" if seen else ""
-    if not collapsed:
-        return f"Train longer, for more epochs{so_far}"
-    if len(collapsed) == len(without):
-        rest = "learns" if len(without) == 1 else "learn"
-        return f"{they.capitalize()} no longer {rest} (collapsed): {_remedies(records)}{so_far.replace(':', ';', 1)}"
-    many = len(collapsed)
-    those = f"{many} of them no longer {'learns' if many == 1 else 'learn'} (collapsed), there"
-    return (
-        f"Train longer, for more epochs{so_far}; {those} {_remedies([r for one in collapsed for r in one.unlearned])}"
-    )
+    so_far = f"{they} {have} seen {seen}" if seen else ""
+    if stuck and len(stuck) == len(without):
+        said = f"{they} no longer learn{'s' if len(without) == 1 else ''} (collapsed): {_remedies(records)}"
+        return "; ".join(filter(None, [said, so_far]))
+    said = "train longer, for more epochs" + (f": {so_far}" if so_far else "")
+    if not stuck:
+        return said
+    those = f"{len(stuck)} of them no longer {'learns' if len(stuck) == 1 else 'learn'} (collapsed)"
+    return f"{said}; {those}, there {_remedies([record for one in stuck for record in one.unlearned])}"
 
 
 def _remedies(records: Sequence[Record]) -> str:
