@@ -18,6 +18,7 @@ from report import (
     facts,
     native,
     pictures,
+    proof_tables,
     reproduction,
     robustness,
     tables,
@@ -208,10 +209,10 @@ def _tradeoff(page: Page, analysis: Analysis) -> None:
 
 def _proof(page: Page, analysis: Analysis) -> None:
     if analysis.proof.records:
-        wanted = [tables.certificate_table(analysis.proof), tables.departure_table(analysis.proof)]
+        wanted = [proof_tables.certificate_table(analysis.proof), proof_tables.departure_table(analysis.proof)]
         page.certificates = [table for table in wanted if table.rows]
-        page.audit = _filled(tables.synchronisation_table(analysis.proof))
-        page.checks = tables.checks_table(analysis.proof)
+        page.audit = _filled(proof_tables.synchronisation_table(analysis.proof))
+        page.checks = proof_tables.checks_table(analysis.proof)
 
 
 def _filled(table: Table) -> Table | None:

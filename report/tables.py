@@ -9,20 +9,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from report import text
-from report.certification import Certification, worst_ratio
-from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe, varying
-from report.quality import Quality, difference, gap
+from report.certification import worst_ratio
+from report.learned import UNKNOWN, Learned, Rival, catching_up, learned
+from report.naming import CONFIGURATION, LOSS_NAMES, backend_key, describe
+from report.quality import Quality, Standing, difference, gap
 from report.speed import RATE
 from report.tradeoff import Point
-from results.coarseness import as_exact, is_reduced
 from results.loading import Run
 from results.schema import Record
 from results.statistics import Interval
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-AUDIT = "synchronisation"
-"""The check of a certificate that is no comparison of numbers."""
 NO_BACKEND = "–"
 """Who computes a yardstick: nobody that is compared."""
 STDERR_KEPT = 1500
@@ -83,10 +81,12 @@ def quality_table(found: Quality) -> Table:
     for condition, label in found.conditions.items():
         scores = [found.scores.get((condition, configuration)) for configuration in found.configurations]
         present = [score for score in scores if score is not None]
-        best = max(present, key=lambda score: score.gain)
+        lessons = [found.learned.get((condition, configuration), UNKNOWN) for configuration in found.configurations]
+        ranked = [score for score, one in zip(scores, lessons, strict=True) if score is not None and one.trained]
+        best = max(ranked, key=lambda score: score.gain, default=None)
         noisy = sum(score.noisy for score in present) / len(present)
         row = [Cell(label, kind="name"), Cell(text.fixed(noisy))]
-        for score in scores:
+        for score, lesson in zip(scores, lessons, strict=True):
             if score is None:
                 row.append(Cell("", kind="absent"))
                 continue
@@ -94,13 +94,26 @@ def quality_table(found: Quality) -> Table:
             note = f"±{text.fixed((interval.high - interval.low) / 2)}" if interval.known else ""
             # An interval over images is another thing than one over seeds: it says so where both stand in a table.
             note += " (images)" if note and seeded and len(score.by_seed) == 1 else ""
+            if best is None or not lesson.trained:
+                said = ", ".join(filter(None, [str(lesson.word), lesson.some]))
+                row.append(Cell(text.signed(score.gain), said, "heat unlearned"))
+                continue
+            if lesson.unfinished and lesson.rising:
+                note = ", ".join(filter(None, [note, f"↗\u00a0{text.fixed(lesson.rising.value)}"]))
             tied = score is best or gap(best, score).includes(0.0)
-            kind = "heat best" if tied and len(present) > 1 else "heat"
+            kind = "heat best" if tied and len(ranked) > 1 else "heat"
             row.append(Cell(text.signed(score.gain), note, kind, shade(score.gain, top)))
         rows.append(row)
     columns = ["corruption", "noisy, dB", *(_header(found.configuration_axes, key) for key in found.configurations)]
+    caption = (
+        "Gain in PSNR over the noisy input, dB; outlined: the best of a row and what can not be told apart from it"
+    )
+    if any(one.unfinished for one in found.learned.values()):
+        caption += "; ↗: unfinished, with the dB that its validation PSNR still rises per doubling of its training"
+    if not all(one.trained for one in found.learned.values()):
+        caption += "; hatched: no better than the mean training image (untrained, or collapsed: no longer learning)"
     return Table(
-        "Gain in PSNR over the noisy input, dB; outlined: the best of a row and what can not be told apart from it",
+        caption,
         columns,
         rows,
         frozenset(range(1, len(columns))),
@@ -133,13 +146,40 @@ def standings_table(found: Quality) -> Table:
                 else Cell("one seed"),
                 Cell(f"±{text.fixed(standing.half)}" if math.isfinite(standing.half) else "–"),
                 Cell(text.fixed(sum(known) / len(known), 3) if known else "–"),
+                _lesson(standing.learned, _to_close(standings[0], standing)),
             ]
         )
-    columns = ["architecture", "latent", "loss", "gain in PSNR", "over seeds", "over images", "SSIM"]
+    columns = ["architecture", "latent", "loss", "gain in PSNR", "over seeds", "over images", "SSIM", "learned"]
     over = found.over(shared)
     caption = f"Mean over {over} that all of these were trained on" if len(shared) > 1 else f"All of these under {over}"
-    tied = ["leader" if difference(standings[0], one).includes(0.0) else "" for one in standings]
-    return Table(caption, columns, rows, frozenset((1, 3, 4, 5, 6)), tied)
+    if any(one.learned.tested and one.learned.word for one in standings):
+        caption += "; what was learned is said from the curve on test images, as older records have it"
+    kinds = [_place(standings[0], one) for one in standings]
+    return without_empty(Table(caption, columns, rows, frozenset((1, 3, 4, 5, 6)), kinds), ("learned",))
+
+
+def _place(first: Standing, one: Standing) -> str:
+    """The CSS class of its row."""
+    if not one.learned.trained:
+        return "unranked"
+    return "leader" if difference(first, one).includes(0.0) else ""
+
+
+def _to_close(first: Standing, one: Standing) -> str:
+    """How much more training would bring it to the first, where it might come there."""
+    if one is first or not one.learned.trained:
+        return ""
+    return catching_up(Rival(one.label, one.learned, difference(first, one)))
+
+
+def _lesson(found: Learned, closing: str = "") -> Cell:
+    """The word, and below it the slope and how much more training would close the gap to the first."""
+    if found.word is None:
+        return Cell("–")
+    note = ", ".join(filter(None, [found.some, found.slope]))
+    if closing:
+        note += f"; {closing} the training to close the gap"
+    return Cell(found.word, note, "" if found.trained else "bad")
 
 
 def _half(interval: Interval) -> str:
@@ -180,119 +220,6 @@ def frontier_table(points: Sequence[Point]) -> Table:
     return Table("Speed against quality", columns, rows, frozenset((2, 3)), kinds)
 
 
-def certificate_table(proof: Certification) -> Table:
-    """A row for each backend and track, a column for each architecture: how many hold, and the worst ratio."""
-    names = sorted({record["cell"]["architecture"] for record in proof.records})
-    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
-    for record in proof.records:
-        cell = record["cell"]
-        # By themselves, for they prove less than the others.
-        track = f"{cell['track']}, {cell['precision']}" if is_reduced(record) else cell["track"]
-        groups.setdefault((cell["backend"], track), {}).setdefault(cell["architecture"], []).append(record)
-    rows = []
-    for (backend, track), by_name in sorted(groups.items(), key=lambda item: (backend_key(item[0][0]), item[0][1])):
-        row = [Cell(backend, track, kind="name")]
-        for name in names:
-            row.append(_certificate_cell(by_name.get(name, [])))
-        rows.append(row)
-    return Table("Certificates that hold, and their largest deviation / tolerance", ["backend, track", *names], rows)
-
-
-def _certificate_cell(records: Sequence[Record]) -> Cell:
-    if not records:
-        return Cell("", kind="absent")
-    held = [record for record in records if record["status"] == "ok"]
-    ratios = [ratio for record in records if (ratio := worst_ratio(record)) is not None]
-    worst = f"worst {text.significant(max(ratios), 2)}×" if ratios else ""
-    others = sorted({record["status"].replace("_", " ") for record in records} - {"ok"})
-    mark = "✓" if len(held) == len(records) else "✗"
-    note = ", ".join(filter(None, [worst, *others, *(["as exact as float32"] if as_exact(records) else [])]))
-    return Cell(f"{mark} {len(held)} of {len(records)}", note, "good" if mark == "✓" else "bad")
-
-
-def synchronisation_table(proof: Certification) -> Table:
-    """The synchronisation audit: the worst figures of each backend, track and device; no rows where none was made."""
-    groups: dict[tuple[str, str, str], list[Record]] = {}
-    for record in proof.records:
-        cell = record["cell"]
-        if any(name.startswith("sync_") for name in record.get("metrics", {})):
-            groups.setdefault((cell["backend"], cell["track"], cell["device"]), []).append(record)
-    rows = []
-    for (backend, track, device), records in sorted(
-        groups.items(), key=lambda item: (backend_key(item[0][0]), item[0])
-    ):
-        audited = [check for record in records for check in record.get("checks", []) if check["quantity"] == AUDIT]
-        ok = all(check["ok"] for check in audited)
-        row = [Cell(backend, f"{track}, {device}", kind="name")]
-        row.append(Cell("✓ waits" if ok else "✗ does not wait", kind="good" if ok else "bad"))
-        for verb in ("train", "inference"):
-            ratio = _furthest(records, f"sync_{verb}_ratio", 2.0)
-            residual = _furthest(records, f"sync_{verb}_residual", 0.0)
-            returned = _furthest(records, f"sync_{verb}_returned", 1.0)
-            row.append(Cell(text.fixed(ratio) if ratio is not None else "–"))
-            row += [Cell(f"{100 * share:.1f} %" if share is not None else "–") for share in (residual, returned)]
-        rows.append(row)
-    columns = ["backend, track", "synchronize()"]
-    columns += [
-        f"{what}: {title}" for what in ("training", "inference") for title in ("2n / n", "left after", "done without")
-    ]
-    return Table("Synchronisation audit, the worst of all certificates", columns, rows, frozenset(range(2, 8)))
-
-
-def _furthest(records: Sequence[Record], name: str, ideal: float) -> float | None:
-    """Of a metric, the value that is furthest from what it should be."""
-    values = [float(record["metrics"][name]) for record in records if name in record.get("metrics", {})]
-    return max(values, key=lambda value: abs(value - ideal)) if values else None
-
-
-def departure_table(proof: Certification) -> Table:
-    """The failures: what departs first, where, and by how much."""
-    rows = []
-    for departure in proof.departures():
-        cell = departure.record["cell"]
-        times = departure.times
-        rows.append(
-            [
-                Cell(f"{cell['backend']} {cell['track']}", kind="name"),
-                Cell(describe(cell, (*CONFIGURATION, "optimizer", "precision"))),
-                Cell(departure.quantity),
-                Cell(departure.tensor or "–", kind="code"),
-                Cell(_scientific(departure.deviation)),
-                Cell(_scientific(departure.tolerance)),
-                Cell(f"{text.significant(times)}×" if times is not None else "not finite"),
-            ]
-        )
-    columns = ["contestant", "specification", "first departs at", "tensor", "deviation", "tolerance", "ratio"]
-    return Table("Where a certificate fails", columns, rows, frozenset((4, 5, 6)))
-
-
-def checks_table(proof: Certification) -> Table:
-    """Every certificate with the deviation of every quantity."""
-    quantities = list(
-        dict.fromkeys(check["quantity"] for record in proof.records for check in record.get("checks", []))
-    )
-    differing = varying((record["cell"] for record in proof.records), ("optimizer", "precision", "device", "height"))
-    rows = []
-    for record in proof.records:
-        cell = record["cell"]
-        checks = {check["quantity"]: check for check in record.get("checks", [])}
-        row = [
-            Cell(f"{cell['backend']} {cell['track']}", kind="name"),
-            Cell(describe(cell, (*CONFIGURATION, *differing))),
-            Cell(record["status"].replace("_", " "), kind="good" if record["status"] == "ok" else "bad"),
-        ]
-        for name in quantities:
-            check = checks.get(name)
-            if check is None:
-                row.append(Cell("–"))
-            else:
-                note = f"of {_scientific(check['tolerance'])}"
-                row.append(Cell(_scientific(check["deviation"]), note, "" if check["ok"] else "bad"))
-        rows.append(row)
-    columns = ["contestant", "specification", "status", *quantities]
-    return Table("Deviation and tolerance", columns, rows, frozenset(range(3, len(columns))))
-
-
 def status_table(records: Iterable[Record]) -> Table:
     """Every cell, those that are not ok first."""
     ordered = sorted(enumerate(records), key=lambda item: (item[1]["status"] == "ok", item[0]))
@@ -307,12 +234,13 @@ def status_table(records: Iterable[Record]) -> Table:
                 Cell(_point(cell)),
                 Cell(status.replace("_", " "), kind="good" if status == "ok" else "bad"),
                 Cell(_headline(record), kind="reason"),
+                _lesson(learned([record])) if status == "ok" and record["kind"] == "trial" else Cell("–"),
                 Cell(text.seconds(record["seconds"])),
             ]
         )
         kinds.append("" if status == "ok" else "unranked")
-    columns = ["kind", "backend, track", "network", "setting", "status", "figure or reason", "took"]
-    return Table("Every cell", columns, rows, frozenset((6,)), kinds)
+    columns = ["kind", "backend, track", "network", "setting", "status", "figure or reason", "learned", "took"]
+    return without_empty(Table("Every cell", columns, rows, frozenset((7,)), kinds), ("learned",))
 
 
 def missing_table(run: Run) -> Table:
@@ -403,10 +331,6 @@ def split(value: str) -> tuple[str, str]:
     """The figure, and its interval to stand below it."""
     figure, bracket, rest = value.partition(" [")
     return figure, f"[{rest}" if bracket else ""
-
-
-def _scientific(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.1e}"
 
 
 def shade(gain: float, top: float) -> str:
