@@ -212,12 +212,14 @@ def frontier_table(points: Sequence[Point]) -> Table:
             Cell(text.significant(point.rate)),
             Cell(f"{text.signed(point.gain)} dB"),
             Cell("yes" if point.best else ""),
+            Cell(point.learned or "–", kind="" if point.trained else "bad"),
         ]
         for point in points
     ]
-    columns = ["contestant", "network", "training, images/s", "gain", "on the frontier"]
-    kinds = ["leader" if point.best else "" for point in points]
-    return Table("Speed against quality", columns, rows, frozenset((2, 3)), kinds)
+    columns = ["contestant", "network", "training, images/s", "gain", "on the frontier", "learned"]
+    kinds = ["leader" if point.best else "" if point.trained else "unranked" for point in points]
+    table = Table("Speed against quality", columns, rows, frozenset((2, 3)), kinds)
+    return without_empty(table, ("learned",))
 
 
 def status_table(records: Iterable[Record]) -> Table:
