@@ -145,7 +145,12 @@ class Quality:
 
     def lessons(self) -> list[tuple[str, Learned]]:
         """What every network has learned, with the name of its configuration: one for each condition."""
-        return [(self.configurations[configuration], one) for (_, configuration), one in self.learned.items()]
+        return [
+            (label, one)
+            for configuration, label in self.configurations.items()
+            for (_, own), one in self.learned.items()
+            if own == configuration
+        ]
 
 
 def _order(standing: Standing) -> tuple[bool, float, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import TrialCell
+from bench.compare import lessons
 from bench.compare.pairs import NAMES, PairFailure
 from bench.compare.sides import Runner
 from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
@@ -32,7 +33,8 @@ def measure(
     on_step: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any] | PairFailure]:
     """For each pair of cells (base's, head's; all of one contestant) the PSNR by seed: ``base`` and ``head`` in dB,
-    ``changes`` (decibels that the head loses), ``identical``; or how a side failed."""
+    ``changes`` (decibels that the head loses), ``identical``, ``refusal`` and ``remark`` (what they have learned, see
+    :mod:`bench.compare.lessons`); or how a side failed."""
     found: list[dict[str, Any] | PairFailure] = []
     with contextlib.ExitStack() as stack:
         pictures = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="daebench-")))
@@ -65,26 +67,26 @@ def _configure(name: str, worker: Worker) -> None:
 
 def _seeds(pair: tuple[TrialCell, TrialCell], seeds: int, workers: dict[str, Worker], pictures: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"base": [], "head": [], "changes": [], "identical": False}
+    trials: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
     for seed in range(seeds):
-        scores = [
-            _trial(name, workers[name], replace(cell, seed=cell.seed + seed), pictures)
-            for name, cell in zip(NAMES, pair, strict=True)
-        ]
+        for name, cell in zip(NAMES, pair, strict=True):
+            trials[name].append(_trial(name, workers[name], replace(cell, seed=cell.seed + seed), pictures))
+        scores = [trials[name][-1]["metrics"] for name in NAMES]
         for name, score in zip(NAMES, scores, strict=True):
             result[name].append(score["psnr"])
         result["changes"].append(scores[0]["psnr"] - scores[1]["psnr"])
         if seed == 0 and all(scores[0][metric] == scores[1][metric] for metric in COMPARED):
             result["identical"] = True
             break
-    return result
+    used = [pair[1].seed + seed for seed in range(len(result["changes"]))]
+    return result | {"refusal": lessons.refusal(trials, used), "remark": lessons.remark(trials)}
 
 
-def _trial(name: str, worker: Worker, cell: TrialCell, pictures: Path) -> dict[str, float]:
+def _trial(name: str, worker: Worker, cell: TrialCell, pictures: Path) -> dict[str, Any]:
     try:
         result = worker.request("trial", TRIAL_TIMEOUT, cell=cell.axes(), folder=str(pictures))
     except WorkerFailure as failure:
         raise PairFailure(name, failure) from None
     if result["status"] != "ok":
         raise PairFailure(name, WorkerFailure(result["status"], result["reason"]))
-    metrics: dict[str, float] = result["metrics"]
-    return metrics
+    return result
