@@ -46,8 +46,10 @@ def curve_chart(panel: Panel, number: int, by: str) -> Chart:
     dots = base.mark_point(filled=True, size=26).encode(tooltip=tips)
     ends = "; ".join(f"{curve.who} {curve.psnr[-1]:.2f} dB after {curve.seconds[-1]:.3g} s" for curve in curves)
     levels = {"noisy input": panel.noisy, "mean training image": panel.mean_image}
-    known = [{"what": name, "psnr": round(level, 4)} for name, level in levels.items() if level is not None]
-    said = ", ".join(f"{row['what']} {row['psnr']:.2f} dB" for row in known)
+    # Records have them of the test images, where the same network may score a little otherwise.
+    where = "" if panel.images == "test images" else " (test images)"
+    known = [{"what": f"{name}{where}", "psnr": round(level, 4)} for name, level in levels.items() if level is not None]
+    said = ", ".join(f"{name} {level:.2f} dB" for name, level in levels.items() if level is not None)
     summary = f"At the end: {ends}; {said}."
     layers = _levels(known).encode(y=y) + lines + dots
     return Chart(f"curve-{by}-{number}", panel.title, summary, spec_of(layers, 230))
