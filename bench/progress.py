@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
+from results import convergence
 from results.schema import Record
 
 if TYPE_CHECKING:
@@ -259,7 +260,9 @@ def _outcome(record: Record) -> str:
     if record["status"] != "ok":
         return f"{record['status']}: {record['reason']}"
     if record["kind"] in ("trial", "yardstick"):
-        return f"psnr {metrics['psnr']:.1f} dB ({metrics['psnr_gain']:+.1f})"
+        word = convergence.state(record) if record["kind"] == "trial" else None
+        told = "" if word in (None, "converged") else f", {word}"
+        return f"psnr {metrics['psnr']:.1f} dB ({metrics['psnr_gain']:+.1f}){told}"
     if record["kind"] == "certificate":
         return f"ok, at {100 * metrics.get('worst_ratio', 0):.2g} % of the tolerances"
     rate = metrics["train_samples_per_second"]

@@ -8,7 +8,8 @@
 3. *The framework* is the backend and track that trains this network fastest, certified and in a steady state; of
    several that share the first rank the one that also infers fastest.
 
-Nothing is recommended that does not measurably gain over the noisy input.
+Nothing is recommended that does not measurably gain over the noisy input, or that is no better than the mean training
+image.  Where networks are still learning, the facts say what is so far only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from report import text
+from report import learned, ranking, text
 from report.naming import backend_key, describe, varying
 from report.pairing import Condition, Configuration, Trials
 from report.quality import Quality, Standing
@@ -82,15 +83,19 @@ def advise(
     Trials in ``distrusted`` (ids), which ``found`` is without, count for nothing."""
     prominent = run.about.get("name") == PROMINENT
     left_out = _left_out(run, found)
-    standings, shared = found.standings()
+    every, shared = found.standings()
+    standings = [one for one in every if one.learned.trained]
+    left_out += _unlearned(every)
     gaining = [one for one in standings if one.gain.known and one.gain.low > 0]
     timed = any(load.ranked for load in loads)
-    if not prominent and not (gaining and timed):
+    if not prominent and not (timed and (gaining or (every and not standings))):
         return None
     if not gaining:
         said = "Nothing can be recommended: "
-        if not standings:
+        if not every:
             said += "no network was trained under all conditions; a larger --budget gives each its turn"
+        elif not standings:
+            said += "no network has learned to denoise under all conditions"
         else:
             best = standings[0]
             said += f"no network gains measurably over the noisy input; nearest comes {best.label}, "
@@ -100,7 +105,8 @@ def advise(
     candidates = [_candidate(gaining[0], one, found, shared, _load(one, found, loads, trials)) for one in gaining]
     chosen = choose(candidates)
     facts = [
-        ("Quality", _quality(chosen, candidates, found, shared, len(standings))),
+        ("Quality", _quality(chosen, candidates, found, shared, _alone(standings, every))),
+        *_so_far(candidates, standings, found, shared),
         ("Speed", _speed(chosen, candidates, loads)),
     ]
     one = chosen.fastest
@@ -197,7 +203,7 @@ def _order(cell: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _quality(
-    chosen: Candidate, candidates: Sequence[Candidate], found: Quality, shared: Sequence[Condition], tried: int
+    chosen: Candidate, candidates: Sequence[Candidate], found: Quality, shared: Sequence[Condition], alone: str
 ) -> str:
     own = chosen.standing
     over = (
@@ -226,8 +232,36 @@ def _quality(
         whom = "" if chosen is best else f" {best.standing.label}"
         said += f"; next: {worse[0].standing.label}, {text.behind(worse[0].gap)}{whom}"
     if len(candidates) == 1:
-        said += "; no other network gains" if tried > 1 else "; no other network was trained under all of it"
+        said += f"; {alone}"
     return said
+
+
+def _alone(standings: Sequence[Standing], every: Sequence[Standing]) -> str:
+    """Why there is but one candidate."""
+    if len(standings) > 1:
+        return "no other network gains"
+    return "no other network " + ("has learned to denoise" if len(every) > 1 else "was trained under all of it")
+
+
+def _so_far(
+    candidates: Sequence[Candidate], standings: Sequence[Standing], found: Quality, shared: Sequence[Condition]
+) -> tuple[tuple[str, str], ...]:
+    """That the best in quality need not stay so."""
+    best = candidates[0].standing
+    said = ranking.outlook(found, shared, best, [one for one in standings if one is not best])
+    return (("So far", said),) if said else ()
+
+
+def _unlearned(standings: Sequence[Standing]) -> tuple[tuple[str, str], ...]:
+    """Who was not considered, for want of training."""
+    without = [one for one in standings if not one.learned.trained]
+    if not without:
+        return ()
+    some = f" ({without[0].learned.some})" if len(without) == 1 and without[0].learned.some else ""
+    names = _listed([one.label for one in without])
+    verb = "is" if len(without) == 1 else "are"
+    remedy = learned.remedy([one.learned for one in without])
+    return (("Not considered", f"{names}{some} {verb} no better than the mean training image; {remedy}"),)
 
 
 def _slower(chosen: Contestant | None, best: Contestant | None) -> str:
@@ -274,8 +308,11 @@ def _speed(chosen: Candidate, candidates: Sequence[Candidate], loads: Sequence[W
 
 
 def _names(candidates: Sequence[Candidate]) -> str:
-    names = [one.standing.label for one in candidates[:LISTED]]
-    return text.listing(names + ([f"{len(candidates) - LISTED} more"] if len(candidates) > LISTED else []))
+    return _listed([one.standing.label for one in candidates])
+
+
+def _listed(names: list[str]) -> str:
+    return text.listing(names[:LISTED] + ([f"{len(names) - LISTED} more"] if len(names) > LISTED else []))
 
 
 def _left_out(run: Run, found: Quality) -> tuple[tuple[str, str], ...]:

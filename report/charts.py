@@ -15,7 +15,7 @@ from report import text
 from report.naming import CONFIGURATION, LOSS_NAMES, describe
 from report.quality import Quality
 from report.speed import RATE, Contestant, Workload
-from report.tradeoff import Panel, Point
+from report.tradeoff import Point
 from results.cold import COLD_COSTS
 
 # Okabe & Ito 2008: told apart with every common kind of colour vision.
@@ -215,6 +215,8 @@ def quality_chart(found: Quality) -> Chart:
                 **({"trained": describe(dict(zip(further, trained, strict=True)), further)} if further else {}),
                 "psnr": round(score.psnr, 4),
                 "gain": text.decibels(score.interval),
+                "learned": found.learned[condition, configuration].word or "–",
+                "crossed": not found.learned[condition, configuration].trained,
             }
         )
         noisy.setdefault(found.conditions[condition], score.noisy)
@@ -248,19 +250,25 @@ def quality_chart(found: Quality) -> Chart:
                 *(["trained:N"] if further else []),
                 "condition:N",
                 alt.Tooltip("gain:N", title="gain"),
+                "learned:N",
             ],
         )
         .add_params(pick)
     )
-    best = max(rows, key=lambda row: row["psnr"])
+    layers = start + dots
+    if any(row["crossed"] for row in rows):
+        layers += _crosses(rows).encode(y=y, x=x)
+    best = max(rows, key=lambda row: (not row["crossed"], row["psnr"]))
     summary = (
-        f"The highest PSNR is {best['psnr']:.2f} dB "
-        f"({best['architecture']}, {best['latent'] if best['latent'] == 'no code' else 'latent ' + best['latent']}, "
-        f"{best['loss']}, {best['trained'] + ', ' if further else ''}{best['condition']})."
+        "No network has learned to denoise."
+        if best["crossed"]
+        else (
+            f"The highest PSNR is {best['psnr']:.2f} dB "
+            f"({best['architecture']}, {'' if best['latent'] == 'no code' else 'latent '}{best['latent']}, "
+            f"{best['loss']}, {best['trained'] + ', ' if further else ''}{best['condition']})."
+        )
     )
-    return Chart(
-        "quality", "From the noisy input to the denoised image", summary, spec_of(start + dots, 28 * len(order))
-    )
+    return Chart("quality", "From the noisy input to the denoised image", summary, spec_of(layers, 28 * len(order)))
 
 
 def latent_chart(found: Quality) -> Chart | None:
@@ -286,6 +294,8 @@ def latent_chart(found: Quality) -> Chart | None:
                 "text": text.decibels(standing.gain),
                 "network": standing.label,
                 "trained": str(standing.configuration[len(CONFIGURATION) :]),
+                "learned": standing.learned.word or "–",
+                "crossed": not standing.learned.trained,
             }
         )
     rows.sort(key=lambda row: (row["architecture"], row["loss"], row["latent"]))
@@ -302,11 +312,23 @@ def latent_chart(found: Quality) -> Chart | None:
     lines = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash, detail="trained:N")
     whiskers = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(
-        y=y, tooltip=["architecture:N", "latent:Q", "loss:N", alt.Tooltip("text:N", title="gain")]
+        y=y, tooltip=["architecture:N", "latent:Q", "loss:N", alt.Tooltip("text:N", title="gain"), "learned:N"]
     )
+    layers = lines + whiskers + dots
+    if any(row["crossed"] for row in rows):
+        layers += _crosses(rows).encode(x="latent:Q", y=y)
     best = standings[0]
-    summary = f"Mean over {found.over(shared)}; the best is {best.label} with {text.decibels(best.gain)}."
-    return Chart("latent", "Gain by size of the code", summary, spec_of(lines + whiskers + dots, 260))
+    said = f"the best is {best.label} with {text.decibels(best.gain)}"
+    summary = f"Mean over {found.over(shared)}; {said if best.learned.trained else 'none has learned to denoise'}."
+    return Chart("latent", "Gain by size of the code", summary, spec_of(layers, 260))
+
+
+def _crosses(rows: Sequence[dict[str, Any]]) -> Any:
+    """Over the points of networks that have not learned to denoise."""
+    import altair as alt
+
+    crossed = [row for row in rows if row["crossed"]]
+    return alt.Chart(alt.Data(values=crossed)).mark_text(text="✕", fontSize=13, color=INK, tooltip=None)
 
 
 # -- both ----------------------------------------------------------------------------------------------------------
@@ -326,6 +348,8 @@ def frontier_chart(points: Sequence[Point]) -> Chart:
             "gain": point.gain,
             "opacity": 0.9 if point.track == "tuned" else 0.0,
             "text": f"{text.significant(point.rate)} images/s, {text.signed(point.gain)} dB",
+            "learned": point.learned or "–",
+            "crossed": not point.trained,
         }
         for point in points
     ]
@@ -356,53 +380,15 @@ def frontier_chart(points: Sequence[Point]) -> Chart:
             stroke=alt.Stroke("backend:N", scale=colours),
             shape=alt.Shape("network:N", scale=alt.Scale(domain=networks)),
             fillOpacity=alt.FillOpacity("opacity:Q", scale=None),
-            tooltip=["who:N", "network:N", alt.Tooltip("text:N", title="speed, gain")],
+            tooltip=["who:N", "network:N", alt.Tooltip("text:N", title="speed, gain"), "learned:N"],
         )
     )
+    layers = line + dots
+    if any(row["crossed"] for row in rows):
+        layers += _crosses(rows).encode(x=x, y=y)
     summary = "; ".join(f"{row['who']} on {row['network']}: {row['text']}" for row in best)
-    return Chart(
-        "frontier", "Speed against quality", f"On the frontier: {summary}", spec_of(line + dots, 330), wide=True
-    )
-
-
-def curve_chart(panel: Panel, number: int, by: str) -> Chart:
-    """Learning curves of one panel; ``by``: "epochs" or "seconds"."""
-    import altair as alt
-
-    curves = list(panel.curves) if by == "epochs" else panel.on_one_clock()
-    rows = [
-        {"who": curve.who, "x": x, "psnr": round(psnr, 4)}
-        for curve in curves
-        for x, psnr in zip(getattr(curve, by), curve.psnr, strict=True)
-    ]
-    # All names in both panels, so that a backend looks alike in both.
-    names = [curve.who for curve in panel.curves]
-    colours = [backend_colour(curve.backend) for curve in panel.curves]
-    dashes = [list(DASHES[index % len(DASHES)]) for index in range(len(names))]
-    title = "epoch" if by == "epochs" else "seconds" + (", cold costs included" if panel.measured else "")
-    whole = sorted({row["x"] for row in rows})
-    ticks = whole[:: max(-(-len(whole) // MOST_EPOCH_TICKS), 1)]
-    axis = alt.Axis(values=ticks, format="d", grid=False) if by == "epochs" else alt.Axis(grid=False, tickCount=6)
-    x = alt.X("x:Q", title=title, axis=axis, scale=alt.Scale(zero=by != "epochs", nice=by != "epochs"))
-    y = alt.Y("psnr:Q", title="PSNR, dB", scale=alt.Scale(zero=False))
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        x=x,
-        y=y,
-        color=alt.Color(
-            "who:N",
-            scale=alt.Scale(domain=names, range=colours),
-            legend=alt.Legend(symbolType="stroke", symbolSize=400),
-        ),
-    )
-    tips = [alt.Tooltip("who:N", title="backend"), alt.Tooltip("x:Q", title=by[:-1], format=".4~g"),
-            alt.Tooltip("psnr:Q", title="PSNR, dB", format=".2f")]  # fmt: skip
-    lines = base.mark_line(strokeWidth=2).encode(
-        strokeDash=alt.StrokeDash("who:N", scale=alt.Scale(domain=names, range=dashes))
-    )
-    dots = base.mark_point(filled=True, size=26).encode(tooltip=tips)
-    ends = "; ".join(f"{curve.who} {curve.psnr[-1]:.2f} dB after {curve.seconds[-1]:.3g} s" for curve in curves)
-    summary = f"At the end: {ends}; noisy input {panel.noisy:.2f} dB."
-    return Chart(f"curve-{by}-{number}", panel.title, summary, spec_of(lines + dots, 230))
+    summary = f"On the frontier: {summary}" if best else "No network has learned to denoise."
+    return Chart("frontier", "Speed against quality", summary, spec_of(layers, 330), wide=True)
 
 
 def _known(points: Sequence[Point]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from report import text
 from report.charts import GREY, Chart, architecture_colour, spec_of
 from report.groups import Metrics, alike, counted, mean, over_seeds
+from report.learned import UNKNOWN, Learned, learned
 from report.naming import CONFIGURATION, LOSS_NAMES, TRAINING, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes
 from report.tables import Cell, Table
@@ -41,6 +42,7 @@ class Judged:
     psnr: float
     figures: dict[str, Interval]
     chance: float
+    learned: Learned = UNKNOWN
 
 
 def judged(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Judged]:
@@ -72,6 +74,7 @@ def judged(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Judged]:
                 psnr=mean([record["metrics"]["psnr"] for record in group]),
                 figures=_figures(group),
                 chance=1 / group[0]["codes"]["classes"],
+                learned=learned(group),
             )
         )
     return sorted(found, key=lambda one: (natural_key(one.condition), natural_key(one.label)))
@@ -93,7 +96,8 @@ def _figures(group: Sequence[Record]) -> dict[str, Interval]:
 def said(found: Sequence[Judged]) -> tuple[str, str] | None:
     """(headline, detail): whose codes a probe reads best on noisy images, and how often they beat the yardsticks."""
     name = f"{PROBE}_noisy"
-    there = [one for one in found if name in one.figures]
+    # Codes of networks that have learned nothing are random projections: shown, and the best of nothing.
+    there = [one for one in found if name in one.figures and one.learned.trained]
     if not there:
         return None
     best = max(there, key=lambda one: (one.figures[name].value, one.label))
@@ -154,7 +158,8 @@ def table(found: Sequence[Judged], noise: Noise) -> Table:
     """A row for each network and condition: probe accuracy and adjusted Rand index, with the yardsticks."""
     rows = []
     for one in found:
-        row = [Cell(one.label, kind="name"), Cell(one.condition)]
+        lesson = one.learned.word or "" if not one.learned.trained else ""
+        row = [Cell(one.label, lesson, kind="name"), Cell(one.condition)]
         for what in (PROBE, ARI):
             figures = [one.figures.get(f"{kind}{what}_{noise}") for kind in KINDS]
             row += [_cell(figure, what == PROBE) for figure in figures]

@@ -74,7 +74,7 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
         sizes = [f"{value:,}" for value in axis_values(run, "train")] or ["all"]
         tests = [f"{value:,}" for value in axis_values(run, "test")] or ["all"]
         shape = f"{'/'.join(map(str, axis_values(run, 'height')))}×{'/'.join(map(str, axis_values(run, 'width')))}"
-        epochs, seeds = axis_values(run, "epochs"), axis_values(run, "seed")
+        seeds = axis_values(run, "seed")
         evaluated = axis_values(run, "evaluate")
         scored = f"{'/'.join(tests)} test images"
         if evaluated == ["whole"]:
@@ -82,13 +82,43 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
         else:
             scored += " or whole ones" if "whole" in evaluated else ""
             facts.append(("Data", f"{'/'.join(sizes)} training and {scored}, {shape} pixels"))
-        facts.append(("Training", f"{_counts(epochs, 'epoch')}, {text.count(_ok_seeds(run) or len(seeds), 'seed')}"))
+        facts.append(("Training", f"{_epochs(run)}, {text.count(_ok_seeds(run) or len(seeds), 'seed')}"))
+        facts += _images(run)
         if spent := time_spent(run):
             facts.append(("Time", spent))
     facts.append(("Cells", status_line(run)))
     begun, ended = printable(about.get("created") or "?"), about.get("finished")
     facts.append(("Run", f"{_day(begun)}, {'finished' if ended else 'not finished yet'}"))
     return [(name, printable(value)) for name, value in facts]
+
+
+ENDS = {"converged": "converged", "epochs": "by epochs", "budget": "by budget"}
+"""What stopped a training, as a count of them is read."""
+
+
+def _epochs(run: Run) -> str:
+    """ "5/15 epochs", or as they were run "12 to 37 epochs (stopped: 3 converged, 5 by epochs)"."""
+    trials = run.of("trial", "ok")
+    stopped = Counter(record["stopped"] for record in trials if "stopped" in record)
+    if not set(stopped) - {"epochs"}:
+        return _counts(axis_values(run, "epochs"), "epoch")
+    ran = sorted({len(record["curve"]) for record in trials if record.get("curve")})
+    said = _counts(ran, "epoch") if len(ran) < 3 else f"{ran[0]} to {ran[-1]} epochs"
+    return f"{said} (stopped: {', '.join(f'{stopped[end]} {words}' for end, words in ENDS.items() if stopped[end])})"
+
+
+def _images(run: Run) -> list[tuple[str, str]]:
+    """How many images trained, chose and tested, as the trials counted them."""
+    found = [record["images"] for record in run.of("trial", "ok") if "images" in record]
+    if not found:
+        return []
+    counts = {
+        name: "/".join(f"{value:,}" for value in sorted({one[name] for one in found}))
+        for name in ("train", "validation", "test")
+    }
+    said = f"{counts['train']} training, {counts['validation']} validation, {counts['test']} test"
+    older = len(run.of("trial", "ok")) - len(found)
+    return [("Images", f"{said}{f' ({older} older trials do not say)' if older else ''}")]
 
 
 def time_spent(run: Run) -> str | None:

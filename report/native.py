@@ -16,6 +16,7 @@ from typing import Any
 from report import text
 from report.charts import MOST_EPOCH_TICKS, Chart, backend_colour, spec_of
 from report.groups import mean
+from report.learned import UNKNOWN, Learned, learned
 from report.naming import CONFIGURATION, TRAINING, backend_key, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes, label_axes, who, who_axes
 from report.tables import Cell, Table, printable, split
@@ -49,6 +50,8 @@ class Effect:
     by_image: Interval | None
     curves: Mapping[str, Curve]
     """By "native" and "matched"."""
+    learned: Learned = UNKNOWN
+    """By its native trials."""
     failed: tuple[str, ...] = ()
     """How native trials ended that came to no figure."""
 
@@ -116,6 +119,7 @@ def _effect(
         by_seed=mean_interval(changes) if len(changes) > 1 else None,
         by_image=_by_image(run, pairs),
         curves={kind: curve for kind, curve in curves.items() if curve},
+        learned=learned(natives),
         failed=tuple(record["status"] for record in group if record["status"] != "ok"),
     )
 
@@ -150,6 +154,11 @@ def _curve(records: Sequence[Record]) -> Curve:
     return [
         (float(curves[0][index]["epoch"]), mean([curve[index]["psnr"] for curve in curves])) for index in range(length)
     ]
+
+
+def lessons(found: Sequence[Effect]) -> list[tuple[str, Learned]]:
+    """What every native network has learned, with its name."""
+    return [(f"{one.network} with {one.who}'s own defaults", one.learned) for one in found if one.learned.trials]
 
 
 # -- in words ------------------------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from typing import Any
 from report import (
     charts,
     codes,
+    curve_charts,
     facts,
     native,
     pictures,
+    proof_tables,
     quality_tables,
     reproduction,
     robustness,
@@ -81,6 +83,11 @@ class Page:
     frontier: tuple[Chart, Table, str, bool] | None = None
     curves: list[tuple[Chart, Chart]] = field(default_factory=list)
     curves_measured: bool = False
+    curves_of: str = ""
+    curves_flat: bool = False
+    """What the mean training image scores is known."""
+    crossed: bool = False
+    """Some network has not learned to denoise."""
     pictures: list[pictures.Group] = field(default_factory=list)
     certificates: list[Table] = field(default_factory=list)
     audit: Table | None = None
@@ -191,6 +198,7 @@ def _quality(page: Page, analysis: Analysis) -> None:
     if not found.scores:
         return
     page.seeds = len(found.seeds)
+    page.crossed = not all(one.trained for one in found.learned.values())
     latent = charts.latent_chart(found)
     page.quality = [charts.quality_chart(found), *([latent] if latent else [])]
     page.quality_tables = [quality_tables.quality_table(found), quality_tables.standings_table(found)]
@@ -204,18 +212,20 @@ def _tradeoff(page: Page, analysis: Analysis) -> None:
         page.frontier = (charts.frontier_chart(points), tables.frontier_table(points), basis, borrowed)
     shown = panels(analysis.run, analysis.loads, analysis.distrusted)
     page.curves_measured = any(panel.measured for panel in shown)
+    page.curves_of = text.listing(sorted({panel.images for panel in shown}, reverse=True))
+    page.curves_flat = any(panel.mean_image is not None for panel in shown)
     page.curves = [
-        (charts.curve_chart(panel, index, "epochs"), charts.curve_chart(panel, index, "seconds"))
+        (curve_charts.curve_chart(panel, index, "epochs"), curve_charts.curve_chart(panel, index, "seconds"))
         for index, panel in enumerate(shown)
     ]
 
 
 def _proof(page: Page, analysis: Analysis) -> None:
     if analysis.proof.records:
-        wanted = [tables.certificate_table(analysis.proof), tables.departure_table(analysis.proof)]
+        wanted = [proof_tables.certificate_table(analysis.proof), proof_tables.departure_table(analysis.proof)]
         page.certificates = [table for table in wanted if table.rows]
-        page.audit = _filled(tables.synchronisation_table(analysis.proof))
-        page.checks = tables.checks_table(analysis.proof)
+        page.audit = _filled(proof_tables.synchronisation_table(analysis.proof))
+        page.checks = proof_tables.checks_table(analysis.proof)
 
 
 def _filled(table: Table) -> Table | None:

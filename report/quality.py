@@ -14,6 +14,7 @@ from itertools import combinations
 from typing import Any
 
 from report.groups import counted, mean
+from report.learned import UNKNOWN, Learned, learned, together
 from report.naming import (
     ASKED,
     CONFIGURATION,
@@ -63,6 +64,8 @@ class Standing:
     gain: Interval
     by_seed: dict[int, float]
     half: float
+    learned: Learned = UNKNOWN
+    """Under all of these conditions.  Who has not learned under one of them is shown, and takes no rank."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,15 @@ class Quality:
     """The records that each of ``scores`` is made from."""
     pairing: Pairing = field(repr=False)
     """How far configurations are apart."""
+    learned: dict[tuple[Condition, Configuration], Learned] = field(default_factory=dict)
 
     def over(self, shared: Sequence[Condition]) -> str:
         """What a mean over the conditions ``shared`` is over, in words."""
         return counted([(self.corruptions[one], self.conditions[one]) for one in shared])
 
     def standings(self) -> tuple[list[Standing], list[Condition]]:
-        """Configurations by mean gain, best first, and the conditions they were compared on (those all have)."""
+        """Configurations by mean gain, best first, and the conditions they were compared on (those all have).  Those
+        that have not learned to denoise come last, and are no part of any ranking."""
         present = {
             configuration: {c for c, k in self.scores if k == configuration} for configuration in self.configurations
         }
@@ -124,14 +129,24 @@ class Quality:
         if not shared:
             return [], []
         found = [self._standing(key, shared) for key in rivals]
-        found.sort(key=lambda standing: (-standing.gain.value, standing.label))
-        first = self.pairing.leader(shared, [standing.configuration for standing in found])
-        found.sort(key=lambda standing: standing.configuration != first)
+        found.sort(key=lambda standing: (not standing.learned.trained, -standing.gain.value, standing.label))
+        able = [standing.configuration for standing in found if standing.learned.trained]
+        if able:
+            first = self.pairing.leader(shared, able)
+            found.sort(key=lambda standing: standing.configuration != first)
         return found, shared
 
+    def trained(self, condition: Condition, configuration: Configuration) -> bool:
+        """Whether its networks have learned to denoise under ``condition``: others are never ranked."""
+        return self.learned.get((condition, configuration), UNKNOWN).trained
+
     def best(self, condition: Condition) -> list[Configuration]:
-        """Who gains most under ``condition``, first, and all who are not measurably behind."""
+        """Of those that have learned to denoise, who gains most under ``condition``, first, and all who are not
+        measurably behind."""
         present = [key for key in self.configurations if (condition, key) in self.scores]
+        present = [key for key in present if self.trained(condition, key)]
+        if not present:
+            return []
         present.sort(key=lambda key: -self.scores[condition, key].gain)
         first = self.pairing.leader([condition], present)
         return [first, *(key for key in present if key != first and not self.pairing.sign([condition], first, key))]
@@ -147,7 +162,17 @@ class Quality:
         else:
             value = mean([score.gain for score in scores])
             gain = Interval(value, value - half, value + half)
-        return Standing(key, self.configurations[key], gain, by_seed, half)
+        what = together([self.learned.get((condition, key), UNKNOWN) for condition in shared])
+        return Standing(key, self.configurations[key], gain, by_seed, half, what)
+
+    def lessons(self) -> list[tuple[str, Learned]]:
+        """What every network has learned, with the name of its configuration: one for each condition."""
+        return [
+            (label, one)
+            for configuration, label in self.configurations.items()
+            for (_, own), one in self.learned.items()
+            if own == configuration
+        ]
 
 
 def who(cell: dict[str, Any], differing: Sequence[str]) -> str:
@@ -229,6 +254,7 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         uncertain=len(every) - len(trials),
         trials_of=groups,
         pairing=Pairing(run, groups),
+        learned={key: learned(group) for key, group in groups.items()},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from report import text
+from report import learned, text
 from report.pairing import Condition, Configuration
 from report.quality import Quality, Standing
 
@@ -15,14 +15,17 @@ LISTED = 3
 def said(found: Quality) -> tuple[str, str] | None:
     """(headline, detail): the configuration that gains most over the noisy input, and whether the next is measurably
     worse; None where nothing was trained under conditions that all have."""
-    standings, shared = found.standings()
+    every, shared = found.standings()
+    standings = [one for one in every if one.learned.trained]
     if not standings:
         return None
     best, *others = standings
+    so_far = outlook(found, shared, best, others)
     tied = [one for one in others if found.pairing.sign(shared, best.configuration, one.configuration) == 0]
+    so = " so far" if so_far else ""
     gain, mixed = gain_said(found, shared, best), disagree(found, shared, best.configuration)
     if mixed and len(found.configurations) > 1:
-        headline = f"{best.label} denoises best, but does harm under some noise, {gain}"
+        headline = f"{best.label} denoises best{so}, but does harm under some noise, {gain}"
     elif len(found.configurations) == 1:
         headline = f"Only one network was trained here, so there is no ranking: {best.label}, {gain}"
     elif best.gain.known and best.gain.high < 0:
@@ -30,7 +33,7 @@ def said(found: Quality) -> tuple[str, str] | None:
     elif best.gain.known and best.gain.low <= 0:
         headline = f"No network gains measurably over the noisy input; nearest comes {best.label}, {gain}"
     else:
-        headline = f"{best.label} denoises best, {gain}"
+        headline = f"{best.label} denoises best{so}, {gain}"
     parts = []
     if tied:
         names = [one.label for one in tied[:2]] + ([f"{len(tied) - 2} more"] if len(tied) > 2 else [])
@@ -39,16 +42,31 @@ def said(found: Quality) -> tuple[str, str] | None:
         gap = found.pairing.gap(shared, best.configuration, others[0].configuration)
         parts.append(f"second: {others[0].label}, {text.behind(gap)}")
     elif len(found.configurations) > 1:
-        parts.append("no other network was trained under all of it")
+        parts.append(
+            "no other network has learned to denoise"
+            if len(every) > 1
+            else "no other network was trained under all of it"
+        )
     harm = harm_said(found, shared, best.configuration)
     parts += [harm] if harm else []
     harmless = [one.label for one in others if harm and not harmed(found, shared, one.configuration)]
     parts += [f"best of those that are not: {harmless[0]}"] if harmless else []
+    parts += [so_far] if so_far else []
     over = found.over(shared)
     if len(shared) > 1 and (others or not mixed):
         over = f"ranked by the mean over {over}" if mixed else f"mean over {over}"
     sample = f"{over}; {basis(found, best)}"
     return headline, f"{'; '.join(parts)} ({sample})" if parts else sample
+
+
+def outlook(found: Quality, shared: Sequence[Condition], best: Standing, others: Sequence[Standing]) -> str:
+    """What the curves leave of the lead of ``best``; empty where all have finished learning."""
+    rivals = [
+        learned.Rival(one.label, one.learned, found.pairing.gap(shared, best.configuration, one.configuration))
+        for one in others
+        if one.learned.unfinished
+    ]
+    return learned.outlook(best.label, best.learned, rivals)
 
 
 def gain_said(found: Quality, shared: Sequence[Condition], one: Standing) -> str:

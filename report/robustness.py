@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from report import text
 from report.charts import INK, Chart, spec_of
 from report.groups import Metrics, alike, mean, over_seeds
+from report.learned import UNKNOWN, Learned, learned, together
 from report.naming import CONFIGURATION, TRAINING, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes
 from report.tables import Cell, Table, shade, split
@@ -36,6 +37,8 @@ class Matrix:
 
     label: str
     gains: dict[Pair, Interval]
+    learned: Learned = UNKNOWN
+    """Under the noise that it was trained on, whichever that was."""
 
     @property
     def trained(self) -> list[str]:
@@ -68,7 +71,8 @@ def matrices(run: Run, distrusted: frozenset[str] = frozenset()) -> list[Matrix]
     for group in alike(trials, (*CONFIGURATION, *trained, *rest)):
         cell = group[0]["cell"]
         label = ", ".join(filter(None, [configuration_label(cell, trained), describe(cell, rest)]))
-        found.append(Matrix(label, _gains(group)))
+        lessons = [learned(trials) for trials in alike(group, ("corruption",))]
+        found.append(Matrix(label, _gains(group), together(lessons)))
     return sorted(found, key=lambda one: (-len(one.trained), natural_key(one.label)))
 
 
@@ -83,6 +87,7 @@ def _gains(group: Iterable[Record]) -> dict[Pair, Interval]:
 
 def said(found: Sequence[Matrix]) -> tuple[str, str] | None:
     """(headline, detail) of the worst case of all networks; None where no network met other noise."""
+    found = [one for one in found if one.learned.trained]  # what has learned nothing says nothing of other noise
     cases = [(one, one.worst) for one in found if one.worst]
     if not cases:
         return None
@@ -147,12 +152,16 @@ def worst_table(found: Sequence[Matrix]) -> Table:
     """The worst case of every network, the mildest first."""
     rows = []
     cases = [(one, one.worst) for one in found if one.worst]
-    for one, (train, test) in sorted(cases, key=lambda case: (-case[0].gains[case[1]].value, case[0].label)):
+
+    def order(case: tuple[Matrix, Pair]) -> tuple[bool, float, str]:
+        return not case[0].learned.trained, -case[0].gains[case[1]].value, case[0].label
+
+    for one, (train, test) in sorted(cases, key=order):
         gain, own = one.gains[train, test], one.gains.get((test, test))
         foreign = list(one.foreign.values())
         rows.append(
             [
-                Cell(one.label, kind="name"),
+                Cell(one.label, one.learned.word or "" if not one.learned.trained else "", kind="name"),
                 Cell(train),
                 Cell(test),
                 Cell(*split(text.decibels(gain)), kind="bad" if _harmful(gain) else ""),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import codes, free, inputs, native, ranking, reproduction, robustness, scoring, text, yardsticks
+from report import codes, free, inputs, learned, native, ranking, reproduction, robustness, scoring, text, yardsticks
 from report.advice import Advice, advise
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
@@ -96,8 +96,10 @@ def analyse(run: Run) -> Analysis:
 
 def findings(analysis: Analysis) -> list[Finding]:
     """The sentences, the most important first.  Never empty."""
+    lessons = [*analysis.quality.lessons(), *native.lessons(analysis.native)]
     found = [
         *_if_said("Inputs", inputs.said(analysis.given)),  # before what rests on it
+        *_if_said("Learning", learned.said(lessons, any(load.standings for load in analysis.loads))),
         *_if_said("Worth", free.said(analysis.worths)),  # before anybody is said to be best
         *advice_findings(analysis.advice),
         *reproduction_findings(analysis.reproduced),
@@ -116,6 +118,8 @@ def findings(analysis: Analysis) -> list[Finding]:
         *steady_findings(analysis.loads),
         *certificate_findings(analysis.proof),
     ]
+    if learned.none_of(lessons):
+        found = [finding for finding in found if finding.topic not in learned.TOPICS]
     return found or [Finding("Nothing", "No cell of this run has come to a figure; its records say why")]
 
 

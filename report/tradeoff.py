@@ -10,6 +10,7 @@ from typing import Any
 
 from report import text
 from report.groups import counted, epoch_images
+from report.learned import Learned, learned, together
 from report.naming import CONFIGURATION, backend_key, configuration_label, describe, varying
 from report.quality import condition_axes, who, who_axes
 from report.speed import RATE, Contestant, Workload
@@ -37,6 +38,10 @@ class Point:
     """On the frontier: nothing is faster and better."""
     own: bool
     """The trials were run on this very track; else the gain is that of the backend's other track."""
+    learned: str = ""
+    """What the network is by its trials with all backends; "" where that is not known."""
+    trained: bool = True
+    """Or else it has not learned to denoise: shown, and beside the frontier."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,10 @@ class Panel:
     title: str
     curves: tuple[Curve, ...]
     noisy: float
+    mean_image: float | None = None
+    """What the mean training image scores, as ``noisy`` on the test images; None in older records."""
+    images: str = "test images"
+    """On which the curves were taken."""
 
     @property
     def measured(self) -> bool:
@@ -80,10 +89,12 @@ def frontier(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = f
     axes = condition_axes(trials[0]["cell"]) if trials else []
     gains: dict[tuple[Any, ...], dict[tuple[Any, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
     tracks: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    lessons: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in trials:
         cell = record["cell"]
         condition = (*(cell.get(name) for name in axes), cell["seed"])
         gains[link(cell)][condition].append(record["metrics"]["psnr_gain"])
+        lessons[link(cell)[1:]][condition].append(record)
         tracks[link(cell)].add(cell["track"])
     timed = [
         (load, standing.contestant)
@@ -101,19 +112,28 @@ def frontier(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = f
     for load, one in timed:
         found = gains[link(cell_of(one))]
         gain = math.fsum(math.fsum(found[key]) / len(found[key]) for key in shared) / len(shared)
-        rows.append((load, one, one.metric(RATE).value, gain))
+        rows.append((load, one, one.metric(RATE).value, gain, _lesson(lessons[link(cell_of(one))[1:]], shared)))
     ranks = {id(standing.contestant): standing.rank for load in loads for standing in load.ranked}
     points = []
-    for load, one, rate, gain in rows:
-        beaten = any(
+    for load, one, rate, gain, lesson in rows:
+        beaten = not lesson.trained or any(
             r > rate and g > gain - SAME_GAIN and not (other is load and ranks[id(o)] == ranks[id(one)])
-            for other, o, r, g in rows
-            if other.environment == load.environment
+            for other, o, r, g, what in rows
+            if other.environment == load.environment and what.trained
         )
         name = f"{who(cell_of(one), ('backend', *differing))} {one.track}"
         own = one.track in tracks[link(cell_of(one))]
-        points.append(Point(name, one.backend, one.track, load.label, rate, gain, not beaten, own))
+        word = (lesson.word or "", lesson.trained)
+        points.append(Point(name, one.backend, one.track, load.label, rate, gain, not beaten, own, *word))
     return sorted(points, key=lambda point: (-point.gain, -point.rate)), _basis(shared, axes)
+
+
+def _lesson(by_condition: dict[tuple[Any, ...], list[Record]], shared: set[tuple[Any, ...]]) -> Learned:
+    """What a network has learned where its gain is taken, whoever trained it."""
+    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for key in shared:
+        groups[key[:-1]] += by_condition[key]
+    return together([learned(group) for group in groups.values() if group])
 
 
 def _basis(shared: set[tuple[Any, ...]], axes: Sequence[str]) -> str:
@@ -150,7 +170,10 @@ def panels(
         extra = describe(cell, label_axes)
         title = f"{configuration_label(cell)}; {cell['corruption']}{', ' + extra if extra else ''}"
         noisy = math.fsum(record["metrics"]["psnr_noisy"] for record in group) / len(group)
-        found.append(Panel(title, tuple(_curves(group, differing, loads)), noisy))
+        flat = [value for record in group if (value := record["metrics"].get("psnr_mean_image")) is not None]
+        level = math.fsum(flat) / len(flat) if flat else None
+        seen = "test images" if cell.get("val", "test") == "test" else "validation images"
+        found.append(Panel(title, tuple(_curves(group, differing, loads)), noisy, level, seen))
     return found[:limit]
 
 

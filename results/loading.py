@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.cold import mended
+from results.convergence import state
 from results.journal import RECORDS, JournalError, read_run_file, scan
 from results.schema import CONTENTS_SEPARATOR, KINDS, LATER_AXES, Kind, Record, RecordError, validate
 
@@ -67,7 +68,8 @@ class Run:
 
 
 def frame(records: Iterable[Record], kind: Kind) -> pd.DataFrame:
-    """``records`` of one kind as a table, with the columns a table of that kind always has, even when empty."""
+    """``records`` of one kind as a table, with the columns a table of that kind always has, even when empty.  Trials
+    have ``learned``, the word of :func:`results.convergence.state`."""
     import pandas as pd
 
     if kind not in KINDS:
@@ -77,6 +79,7 @@ def frame(records: Iterable[Record], kind: Kind) -> pd.DataFrame:
             **{name: record.get(name) for name in ("id", "status", "reason", "seconds", "environment", "session")},
             **record["cell"],
             **record.get("metrics", {}),
+            **({"learned": state(record) if record["status"] == "ok" else None} if kind == "trial" else {}),
         }
         for record in records
     ]

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from results import convergence
 from results.journal import Journal, write_run_file
 
 HOSTILE = "RuntimeError: <script>alert('x')</script> & \"quotes\" </script><!-- {{ 7*7 }} ]]> \x1b[31mred\x1b[0m \udc80"
@@ -429,6 +430,36 @@ def _scored(axes: dict[str, Any], folder: Path) -> Record:
     network = hashlib.sha256(f"{architecture}{latent}{seed}".encode()).hexdigest()
     hashes = {**_noise_hashes(corruption, seed), "weights": network[:16], "order": network[16:32]}
     return record("trial", axes, metrics=metrics, curve=curve, hashes=hashes, **rest)
+
+
+def lesson(trial: Record, word: str, slope: float = 0.5, mean_image: float = 9.9) -> Record:
+    """A copy of a trial that has learned what ``word`` says: its curve rises by ``slope`` dB per doubling, or not at
+    all, and it is two decibels better than the mean training image, or no better."""
+    rises, better = word in ("untrained", "unfinished"), word in ("unfinished", "converged")
+    psnr, epochs = trial["metrics"]["psnr"], trial["cell"]["epochs"]
+    curve = [
+        {
+            "epoch": epoch,
+            "train_loss": 0.1,
+            "validation_loss": 0.1,
+            "psnr": psnr + (slope * float(np.log2(epoch / epochs)) if rises else 0.0),
+            "seconds": float(epoch),
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+    lead = 2.0 if better else 0.01
+    metrics = {
+        **trial["metrics"],
+        "psnr_mean_image": mean_image,
+        "ssim_mean_image": 0.1,
+        "psnr_over_mean": lead,
+        "psnr_over_mean_low": lead - 0.05,
+        "psnr_over_mean_high": lead + 0.05,
+        **convergence.rising_metrics(curve),
+    }
+    cell = {**trial["cell"], "val": None, "until": "epochs", "max_seconds": None}
+    images = {"train": 3687, "validation": 409, "test": TEST}
+    return {**trial, "cell": cell, "metrics": metrics, "curve": curve, "images": images, "stopped": "epochs"}
 
 
 def _summary(name: str, value: float, noisy: float, half: float, spread: float) -> dict[str, float]:

@@ -24,10 +24,12 @@ name = "tiny"
 backend = {backend}
 architecture = "dense"
 latent = 4
-train = 64
+train = 128
 test = 32
 batch_size = 16
-epochs = 1
+# As long as it takes to become measurably better than the mean training image: of less there is no verdict.
+learning_rate = 0.004
+epochs = 24
 [timing]
 tracks = ["idiomatic"]
 """

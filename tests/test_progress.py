@@ -61,6 +61,21 @@ def test_progress_lines_say_what_came_out_and_when_it_ends() -> None:
     assert progress.describe(failed).endswith("mse  timeout: no answer within 4 s: killed")
 
 
+@pytest.mark.parametrize(
+    ("facts", "ending"),
+    [
+        ({"psnr_over_mean_low": -0.1, "still_rising": 0.5}, "psnr 10.2 dB (-0.8), untrained"),
+        ({"psnr_over_mean_low": -0.1, "still_rising": 0.0}, "psnr 10.2 dB (-0.8), collapsed"),
+        ({"psnr_over_mean_low": 2.0, "still_rising": 0.5}, "psnr 10.2 dB (-0.8), unfinished"),
+        ({"psnr_over_mean_low": 2.0, "still_rising": 0.0}, "psnr 10.2 dB (-0.8)"),
+        ({}, "psnr 10.2 dB (-0.8)"),
+    ],
+)
+def test_the_line_of_a_trial_says_what_its_network_has_learned(facts: dict[str, float], ending: str) -> None:
+    metrics = {"psnr": 10.2, "psnr_gain": -0.8, **facts}
+    assert progress.describe(make_record(Ended(trial(), "ok", facts={"metrics": metrics}), "f", "e")).endswith(ending)
+
+
 def test_no_two_lines_say_the_same() -> None:
     """And what comes with something that is named is not named besides."""
     stream = io.StringIO()

@@ -151,7 +151,7 @@ def test_warm_up_blocks_are_left_out_of_the_rates(run: Run) -> None:
 
 def test_the_best_network_is_named_with_its_gain_and_what_the_interval_covers(run: Run) -> None:
     (quality,) = (found.sentence for found in sentences.findings(analyse(run)) if found.topic == "Quality")
-    assert quality.startswith("conv (latent 64, MSE) denoises best, +6.")
+    assert quality.startswith("conv (latent 64, MSE) denoises best so far, +6."), "after six epochs all still rise"
     assert "1 seed, so intervals cover the 512 test images only" in quality
 
 

@@ -9,10 +9,10 @@ import fake_run
 import pytest
 
 from report.certification import certification
+from report.proof_tables import certificate_table
 from report.quality import quality
 from report.quality_tables import agreement_table
 from report.sentences import agreement_findings, certificate_findings
-from report.tables import certificate_table
 from results.loading import Run, load_run
 
 OFF = 0.5

@@ -22,6 +22,7 @@ import numpy as np
 from bench.compare.matching import Labels, labels_of
 from bench.words import one_of
 from results.comparison import METRICS, Comparison, Metric, Row
+from results.convergence import state
 from results.loading import Run
 from results.rates import rate, undisturbed_latencies
 from results.statistics import Interval, mean_interval, median_interval
@@ -56,6 +57,8 @@ class Figure:
     level: Interval
     samples: tuple[float, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    learned: str = ""
+    """Of a trial: the word of :func:`results.convergence.state`, where there is one."""
 
     @property
     def name(self) -> str:
@@ -126,7 +129,7 @@ def figures_of_run(run: Run) -> list[Figure]:
         cell, metrics = record["cell"], record["metrics"]
         label = labels["trial"](cell) + (f", seed={cell['seed']}" if seeds else "")
         level = Interval(*(float(metrics[name]) for name in ("psnr", "psnr_low", "psnr_high")))
-        found.append(Figure(label, "psnr", level, (level.value,), cell))
+        found.append(Figure(label, "psnr", level, (level.value,), cell, state(record) or ""))
     return found
 
 
@@ -294,6 +297,7 @@ def _github_entry(figure: Figure, level: Interval, scale: float, unit: str) -> d
     number = len(figure.samples)
     plural = {"seed": "seeds", "process": "processes"}[what]
     entry["extra"] = f"{number} {what if number == 1 else plural}; range: 95 % interval"
+    entry["extra"] += f"; {figure.learned}" if figure.learned else ""
     return entry
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import TrialCell
-from bench.compare import scores
+from bench.compare import lessons, scores
 from bench.compare.pairs import NAMES, PairFailure
 from bench.compare.sides import Runner
 from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
@@ -33,7 +33,8 @@ def measure(
     on_step: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any] | PairFailure]:
     """For each pair of cells (base's, head's; all of one contestant) the PSNR by seed: ``base`` and ``head`` in dB,
-    ``changes`` (decibels that the head loses), ``identical``; or how a side failed."""
+    ``changes`` (decibels that the head loses), ``identical``, ``refusal`` and ``remark`` (what they have learned, see
+    :mod:`bench.compare.lessons`); or how a side failed."""
     found: list[dict[str, Any] | PairFailure] = []
     with contextlib.ExitStack() as stack:
         pictures = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="daebench-")))
@@ -66,18 +67,21 @@ def _configure(name: str, worker: Worker) -> None:
 
 def _seeds(pair: tuple[TrialCell, TrialCell], seeds: int, workers: dict[str, Worker], pictures: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"base": [], "head": [], "changes": [], "identical": False}
+    trials: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
     for seed in range(seeds):
         base, head = (
             _trial(name, workers[name], replace(cell, seed=cell.seed + seed), pictures)
             for name, cell in zip(NAMES, pair, strict=True)
         )
-        for name, level in zip(NAMES, scores.levels(base, head), strict=True):
+        for name, trial, level in zip(NAMES, (base, head), scores.levels(base, head), strict=True):
+            trials[name].append(trial)
             result[name].append(level)
         result["changes"].append(scores.lost(base, head, ([pictures], [pictures])))
         if seed == 0 and all(base["metrics"][metric] == head["metrics"][metric] for metric in COMPARED):
             result["identical"] = True
             break
-    return result
+    used = [pair[1].seed + seed for seed in range(len(result["changes"]))]
+    return result | {"refusal": lessons.refusal(trials, used), "remark": lessons.remark(trials)}
 
 
 def _trial(name: str, worker: Worker, cell: TrialCell, pictures: Path) -> dict[str, Any]:

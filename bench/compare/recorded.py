@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.compare import differences, scores, wording
+from bench.compare import differences, lessons, scores, wording
 from bench.compare.estimates import Estimate, Judged, judge_family, paired, welch
 from bench.compare.matching import Pair, match
 from report.text import count
@@ -58,6 +58,8 @@ class _Draft:
     seconds: float = 0.0
     """What both sides took to measure it; 0 where more time would not help."""
     notes: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = field(default=())
+    """What a reader has to know of the row, whatever its verdict."""
 
 
 def compare_runs(
@@ -228,21 +230,27 @@ def _quality(pairs: Sequence[Pair], runs: tuple[Run, Run], margin: float) -> _Dr
     other = next(
         (reason for pair in pairs if (reason := _other_data(pair) or scores.other_rule(pair.base, pair.head))), ""
     )
+    sides = {"base": [pair.base for pair in pairs], "head": [pair.head for pair in pairs]}
+    other = other or lessons.refusal(sides, seeds)
     if other:
         return _Draft(replace(row, reason=other), None)
+    remark = lessons.remark(sides)
+    remarks = (remark,) if remark else ()
     lost = [scores.lost(pair.base, pair.head, folders) for pair in pairs]
     if all(_same(pair.base["metrics"], pair.head["metrics"]) for pair in pairs):
-        return _Draft(row, Estimate(0.0, 0.0, math.inf))
+        return _Draft(row, Estimate(0.0, 0.0, math.inf), remarks=remarks)
     if len(pairs) >= LEAST_SEEDS:
         seconds = sum(float(pair.base["seconds"] + pair.head["seconds"]) for pair in pairs)
-        return _Draft(row, paired(lost), seconds)
+        return _Draft(row, paired(lost), seconds, remarks=remarks)
     images = scores.by_image(pairs, folders)
     if images is not None:
         found = paired(images.tolist())
-        return _Draft(row, Estimate(found.change, 0.0, math.inf, found.error), notes=("images",))
+        estimate = Estimate(found.change, 0.0, math.inf, found.error)
+        return _Draft(row, estimate, notes=("images",), remarks=remarks)
     errors = [math.hypot(_image_error(p.base["metrics"]), _image_error(p.head["metrics"])) for p in pairs]
     # The seeds share their test images: errors of the same sign do not average out.
-    return _Draft(row, Estimate(statistics.fmean(lost), 0.0, math.inf, statistics.fmean(errors)), notes=("images",))
+    estimate = Estimate(statistics.fmean(lost), 0.0, math.inf, statistics.fmean(errors))
+    return _Draft(row, estimate, notes=("images",), remarks=remarks)
 
 
 def _other_data(pair: Pair) -> str:
@@ -298,7 +306,7 @@ def _row(draft: _Draft, verdict: Judged) -> Row:
         )
     if reason and "images" in draft.notes:
         reason += f" (over the test images of {count(row.rounds, 'seed')})"
-    return replace(row, reason=reason)
+    return replace(row, reason="; ".join(filter(None, [reason, *draft.remarks])))
 
 
 def _ratio(logarithm: float) -> float:

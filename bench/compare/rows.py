@@ -56,17 +56,18 @@ def quality_row(cell: TrialCell, result: dict[str, Any], margin: float, alpha: f
     reason = _why(found, margin, f"{margin:g} dB")
     if result["identical"]:
         reason = "equal to the last digit at the first seed"
+    reason = result["refusal"] or "; ".join(filter(None, [reason, result["remark"]]))
     return Row(
         label=f"{label}, psnr",
         cell=cell.axes(),
         metric="psnr",
         unit="dB",
-        outcome=found.outcome,
+        outcome="inconclusive" if result["refusal"] else found.outcome,
         base=float(np.mean(result["base"])),
         head=float(np.mean(result["head"])),
-        change=_known(found.change),
+        change=None if result["refusal"] else _known(found.change),
         margin=margin,
-        detectable=_finite(found.detectable),
+        detectable=None if result["refusal"] else _finite(found.detectable),
         rounds=len(changes),
         reason=reason,
         samples={"base": result["base"], "head": result["head"]},
