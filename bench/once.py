@@ -121,9 +121,10 @@ class Once:
         promised = [c for c in able if c in known and known[c]["status"] == "skipped" and role(known[c]) == TRAINED]
         if promised:
             return cheapest(promised, price)
-        best = cheapest(able or group, price)
-        # What is repeated anyway need not stay with whom it was repeated by first.
-        return cheapest(stands, price) if stands and best not in self.product.sample else best
+        if stands:  # others have repeated it; who will repeat it anyway can stand for it
+            repeating = [cell for cell in able if cell in self.product.sample and cell not in stands]
+            return cheapest(repeating or stands, price)
+        return cheapest(able or group, price)
 
     def _proved(self, cell: TrialCell) -> bool:
         """Whether its certificate holds; before all have been judged, whether it may."""
