@@ -134,7 +134,11 @@ def test_the_cells_of_a_backend_that_crashes_go_to_the_next(tmp_path: Path, monk
     monkeypatch.setenv("FAKE_FRAGILE", "1")  # dies in its fourth epoch
     run(sweep(*cells("fake", "fragile", epochs=4)), tmp_path, QUIET)
     kept = trials_of(tmp_path)
-    assert Counter((one["cell"]["backend"], one["role"]) for one in kept) == {("fake", TRAINED): 12}
+    assert Counter((one["cell"]["backend"], one["role"]) for one in kept) == {
+        ("fake", TRAINED): 8,
+        ("fake", CONFIRMED): 4,  # it was repeating these when their trainer crashed
+    }
+    assert len(figures(load_run(tmp_path)).of("trial", "ok")) == 12, "a repetition stands where nothing else does"
     assert {one["status"] for one in trials_of(tmp_path, None) if one["cell"]["backend"] == "fragile"} == {"crashed"}
     assert run(sweep(*cells("fake", "fragile", epochs=4)), tmp_path, QUIET).ran == 0
 
