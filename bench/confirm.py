@@ -69,11 +69,11 @@ class Assignment:
 @lru_cache(maxsize=8)
 def product(trials: tuple[TrialCell, ...]) -> Product:
     """Sort the trials of a sweep, in their order."""
-    twins = {computation(cell.matched().axes()) for cell in trials if not cell.claims_parity}
+    twins = {computation(vars(cell.matched())) for cell in trials if not cell.claims_parity}
     groups: dict[Hashable, list[TrialCell]] = defaultdict(list)
     full = []
     for cell in trials:
-        key = computation(cell.axes())
+        key = computation(vars(cell))
         if not cell.claims_parity or cell.precision in REDUCED or key in twins:
             full.append(cell)
         else:
@@ -122,7 +122,7 @@ def saved(found: Product, assignment: Assignment) -> str:
 
 
 def _built(cell: TrialCell) -> Hashable:
-    return contestant(cell.axes()), network(cell)
+    return contestant(vars(cell)), network(cell)
 
 
 def _sample(groups: Sequence[Sequence[TrialCell]]) -> Iterable[TrialCell]:
@@ -132,7 +132,7 @@ def _sample(groups: Sequence[Sequence[TrialCell]]) -> Iterable[TrialCell]:
     for group in groups:
         for cell in group:
             crowd[cell] = len(group)
-            by_contestant[contestant(cell.axes())].append(cell)
+            by_contestant[contestant(vars(cell))].append(cell)
     for cells in by_contestant.values():
         yield from _spread(cells, crowd)
 
@@ -143,19 +143,20 @@ def _spread(cells: Sequence[TrialCell], crowd: dict[TrialCell, int]) -> list[Tri
     First come cells that most contestants have, so that all confirm the same ones; of these the one that has least in
     common with those chosen before, in the order of the sweep.
     """
-    axes = {cell: {k: v for k, v in cell.axes().items() if k not in WHO} for cell in cells}
+    axes = {cell: {k: v for k, v in vars(cell).items() if k not in WHO} for cell in cells}
     varying = [name for name in axes[cells[0]] if len({repr(row[name]) for row in axes.values()}) > 1]
     strata: dict[Hashable, list[TrialCell]] = defaultdict(list)
     for cell in cells:
         strata[_stratum(cell)].append(cell)
     chosen: list[TrialCell] = []
+    met: Counter[tuple[str, Any]] = Counter()
 
     def take(candidates: Sequence[TrialCell]) -> None:
         def rank(cell: TrialCell) -> tuple[int, int]:
-            row = axes[cell]
-            return -crowd[cell], sum(axes[other][name] == row[name] for other in chosen for name in varying)
+            return -crowd[cell], sum(met[name, axes[cell][name]] for name in varying)
 
         chosen.append(min(candidates, key=rank))
+        met.update((name, axes[chosen[-1]][name]) for name in varying)
 
     for candidates in strata.values():
         take(candidates)
@@ -163,8 +164,8 @@ def _spread(cells: Sequence[TrialCell], crowd: dict[TrialCell, int]) -> list[Tri
     def seedless(cell: TrialCell) -> Hashable:
         return computation(axes[cell], ("seed",))
 
-    while len(met := {seedless(cell) for cell in chosen}) < LEAST_CONFIRMED:
-        further = [cell for cell in cells if seedless(cell) not in met]
+    while len(there := {seedless(cell) for cell in chosen}) < LEAST_CONFIRMED:
+        further = [cell for cell in cells if seedless(cell) not in there]
         if not further:
             break
         take(further)

@@ -150,6 +150,6 @@ class Once:
             found += [
                 cell
                 for cell in group
-                if cell != trained[key] and contestant(cell.axes()) in wanted and self._proved(cell)
+                if cell != trained[key] and contestant(vars(cell)) in wanted and self._proved(cell)
             ]
         return found

@@ -63,7 +63,7 @@ class Pace:
 
 def _keys(cell: Cell) -> list[Key]:
     """What a measurement speaks for, from the nearest to the farthest."""
-    who = contestant(cell.axes())
+    who = contestant(vars(cell))
     shape = (cell.architecture, cell.height, cell.width, cell.channels)
     return [(who, shape, cell.latent, cell.loss, cell.optimizer, cell.batch_size), (who, shape), cell.device]
 

@@ -47,10 +47,7 @@ def _verdict(those: Sequence[Agreement], verdict: str, apart: Sequence[str]) -> 
 def _figures(one: Agreement) -> str:
     """ "mean difference +0.01 dB (−0.02 to +0.04, 8 cells), within 0.1 dB"."""
     cells = text.count(one.found.cells, "cell")
-    left_out = (
-        f"; {text.count(one.left_out, 'pair')} of networks that have learned nothing or were cut short by a limit "
-    )
-    left_out += "of time left out"
+    left_out = f" ({text.count(one.left_out, 'pair')} left out: untrained, or ended by a limit of time)"
     if not one.found.cells:
         return f"nothing to judge by{left_out if one.left_out else ''}"
     difference = one.found.difference
@@ -58,9 +55,8 @@ def _figures(one: Agreement) -> str:
     if difference.known:
         ends = f"{_decibels(difference.low)} to {_decibels(difference.high)}, "
     said = f"mean difference {_decibels(difference.value)} dB ({ends}{cells})"
-    if one.found.shown:
-        said += f", within {MARGIN:g} dB"
-    return said + (left_out if one.left_out else "")
+    said += left_out if one.left_out else ""
+    return f"{said}, within {MARGIN:g} dB" if one.found.shown else said
 
 
 def _decibels(value: float) -> str:

@@ -288,7 +288,7 @@ def test_verdicts_on_several_backends_are_one_finding(run: Run) -> None:
     assert said.headline == (
         "It is not shown that jax agrees with torch within 0.1 dB; keras[tensorflow] confirms torch"
     )
-    assert "jax mean difference +0.02 dB (−0.30 to +0.34, 2 cells), 2 pairs left out" in said.detail
+    assert "jax mean difference +0.02 dB (−0.30 to +0.34, 2 cells) (2 pairs left out" in said.detail
 
 
 def test_certificates_name_what_departs_first(run: Run) -> None:
