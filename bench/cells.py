@@ -32,6 +32,8 @@ Validation = Literal["noisy", "clean"]
 VALIDATIONS: tuple[Validation, ...] = get_args(Validation)
 Evaluate = Literal["patches", "whole"]
 EVALUATE: tuple[Evaluate, ...] = get_args(Evaluate)
+Quality = Literal["once", "all"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
 CROSS_NOISE_SEPARATOR = "; "
 
 _LATER = {name: value for axes in LATER_AXES.values() for name, value in axes.items()}

@@ -51,20 +51,24 @@ def _bytes(count: float) -> str:
 def plan(plan: Plan, folder: Path, jobs: int | None) -> None:
     """`--dry-run`: what would be run, and how long it would take."""
     from bench import machine
-    from bench.estimate import estimate
+    from bench.confirm import product, saved
+    from bench.estimate import estimate, expected_trials
 
     console = _console()
     jobs = jobs or machine.cores()
     seconds = estimate(plan, jobs)
     timed = [cell for session in plan.sessions for cell in session.cells]
+    trials = expected_trials(plan)
     console.print(f"[bold]{escape(plan.name)}[/bold]  {escape(plan.description)}")
     table = _table("", "backend", "certificates", "trials", "timed")
-    columns = [Counter(cell.backend for cell in cells) for cells in (plan.certificates, plan.trials, timed)]
+    columns = [Counter(cell.backend for cell in cells) for cells in (plan.certificates, trials.cells, timed)]
     for backend in sorted(set().union(*columns)):
         table.add_row(escape(backend), *(str(column[backend]) for column in columns))
     table.add_row("all", *(str(sum(column.values())) for column in columns), style="bold")
     console.print(table)
     _axes(console, [cell.axes() for cell in plan.trials])
+    if plan.quality == "once":
+        console.print(f"once: {saved(product(plan.trials), trials)} (by the estimate: measured rates decide)")
     _yardsticks(console, plan)
     sessions = Counter((len(s.cells), s.rounds, s.blocks, s.block_seconds) for s in plan.sessions)
     for (size, rounds, blocks, seconds_each), count in sessions.items():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bench import datasets
 from bench.codes import PROBE_IMAGES
+from bench.confirm import Assignment, assign, cheapest, product
 from bench.energy import WINDOW_SECONDS, EnergyUnavailable, find_meter
 from bench.sessions import RESIZED_BLOCKS
 from bench.timing import (
@@ -150,13 +151,27 @@ class Estimate:
 def estimate(plan: Plan, jobs: int = 1) -> Estimate:
     """Rough seconds of all of ``plan`` on ``jobs`` cores, with nothing cached and nothing done before."""
     cells = by_cell(plan)
+    trials = sum(cells["trials"][cell] for cell in expected_trials(plan).cells)
     peaks = PEAKS_SECONDS * len({cell.setting for session in plan.sessions for cell in session.cells})
     return Estimate(
         certificates=side_by_side(sum(cells["certificates"].values()), jobs),
-        trials=side_by_side(sum(cells["trials"].values()), jobs),
+        trials=side_by_side(trials, jobs),
         sessions=peaks + sum(map(session_seconds, plan.sessions)),
         yardsticks=side_by_side(yardsticks_seconds(plan.yardsticks), jobs),
     )
+
+
+def expected_trials(plan: Plan) -> Assignment:
+    """The trials that will be run, as far as one can tell before anything is measured or certified: with
+    ``quality = "once"`` each is given to the backend that should train its network fastest."""
+    if plan.quality == "all":
+        return Assignment((), (), plan.trials)
+    found = product(plan.trials)
+
+    def price(cell: TrialCell) -> float:
+        return (learning_seconds(cell) + compiling_seconds(cell.backend) / found.share(cell)) * cell.threads
+
+    return assign(found, lambda group: cheapest(group, price))
 
 
 def side_by_side(seconds: float, jobs: int) -> float:
@@ -166,12 +181,14 @@ def side_by_side(seconds: float, jobs: int) -> float:
 
 def by_cell(plan: Plan) -> dict[str, dict[Point, float]]:
     """Rough seconds of each cell by phase, on one core and with nothing cached: how a phase is shared out among its
-    cells.  What some of them have in common (imports, compiling) is divided between these."""
-    builds = Counter((cell.backend, _network(cell)) for cell in plan.trials)
+    cells.  What some of them have in common (imports, compiling) is divided between these.  Of trials it is the whole
+    product, whether another backend is expected to train a cell or not."""
+    expected = expected_trials(plan).cells
+    builds = Counter((cell.backend, _network(cell)) for cell in expected)
     return {
         "certificates": certificates_by_cell(plan.certificates),
         "trials": {
-            cell: trial_seconds(cell) + COMPILE.get(cell.backend, OTHER_SECONDS) / builds[cell.backend, _network(cell)]
+            cell: trial_seconds(cell) + compiling_seconds(cell.backend) / max(builds[cell.backend, _network(cell)], 1)
             for cell in plan.trials
         },
         "yardsticks": {cell: yardstick_seconds(cell) for cell in plan.yardsticks},
@@ -248,6 +265,19 @@ def training_seconds(cell: Cell, samples: int) -> float:
     return _seconds(cell, samples, _of(cell).both, _of(cell).values)
 
 
+def learning_seconds(cell: TrialCell) -> float:
+    """Seconds of all epochs of a trial, the network being compiled already."""
+    train, test = _images(cell)
+    train = (train - (0 if cell.val == "test" else _validation_images(cell, train, test))) * cell.repeats
+    seconds = _epochs(cell) * training_seconds(cell, train)
+    return seconds if cell.max_seconds is None else min(seconds, cell.max_seconds)
+
+
+def compiling_seconds(backend: str) -> float:
+    """Seconds of build and first step of a network."""
+    return COMPILE.get(backend, OTHER_SECONDS)
+
+
 def inference_seconds(cell: Cell, samples: int) -> float:
     """Seconds to reconstruct ``samples`` images, warm."""
     return _seconds(cell, samples, _of(cell).forward, _of(cell).values / 3)
@@ -259,7 +289,7 @@ def trial_seconds(cell: TrialCell) -> float:
     checked = _validation_images(cell, train, test)
     train = (train - (0 if cell.val == "test" else checked)) * cell.repeats
     pixels = _size(cell)
-    count = cell.epochs * (CONVERGES if cell.until == "converged" else 1.0)
+    count = _epochs(cell)
     looking = inference_seconds(cell, checked) + 2e-5 * pixels * checked
     epochs = count * (training_seconds(cell, train) + looking)
     if cell.max_seconds is not None:
@@ -274,6 +304,10 @@ def trial_seconds(cell: TrialCell) -> float:
     return epochs + noise + codes + cross + test * SCORE * pixels
 
 
+def _epochs(cell: TrialCell) -> float:
+    return cell.epochs * (CONVERGES if cell.until == "converged" else 1.0)
+
+
 def _validation_images(cell: TrialCell, train: int, test: int) -> int:
     """Images that learning curves are taken on."""
     if cell.val == "test":
@@ -284,8 +318,7 @@ def _validation_images(cell: TrialCell, train: int, test: int) -> int:
 def _whole_seconds(cell: TrialCell) -> float:
     """Of scoring whole images: the network is compiled once more, for tiles."""
     images = _whole_images(cell)
-    compiling = COMPILE.get(cell.backend, OTHER_SECONDS)
-    return compiling + inference_seconds(cell, math.ceil(TILES * images)) + _scoring_seconds(cell)
+    return compiling_seconds(cell.backend) + inference_seconds(cell, math.ceil(TILES * images)) + _scoring_seconds(cell)
 
 
 def _size(cell: Noised) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench import corruption, datasets, machine, whole
-from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, TimingCell, TrialCell
+from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, Quality, TimingCell, TrialCell
 from bench.datasets import folder
 from bench.sweep import ALL, CONVERGED, DEFAULT, FIRST, NONE, TEST, Sweep, SweepError, Timing
 from bench.yardstick_plan import yardsticks_for
@@ -80,6 +80,9 @@ class Plan:
     unsupported: tuple[tuple[Cell, str], ...]
     yardsticks: tuple[YardstickCell, ...] = ()
     notes: tuple[str, ...] = ()
+    quality: Quality = "all"
+    """ "once": each of ``trials``, which are the whole product, is trained by one of the backends that have it, and the
+    others confirm some of them (:mod:`bench.confirm`)."""
 
 
 def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
@@ -117,6 +120,7 @@ def make_plan(sweep: Sweep, *, check_data: bool = True) -> Plan:
         unsupported=tuple(unsupported),
         yardsticks=tuple(yardsticks_for(trials, full=sweep.scoring.yardsticks)),
         notes=(*notes, *([NATIVE_UNTIMED] if untimed else [])),
+        quality=sweep.scoring.quality,
     )
 
 
@@ -124,6 +128,19 @@ def certificate_for(cell: Cell) -> CertificateCell:
     """The certificate that ``cell`` needs before it counts, if it claims parity."""
     common = {field.name: getattr(cell, field.name) for field in fields(CertificateCell)}
     return CertificateCell(**{**common, "batch_size": CERTIFICATE_BATCH, "threads": 1})
+
+
+def planned(plan: Plan, trials: Iterable[TrialCell]) -> dict[str, int]:
+    """Cells by kind, of trials those ``trials`` that were chosen; those that can not run here are counted too."""
+    unsupported = [cell for cell, _ in plan.unsupported]
+    timing = [cell for session in plan.sessions for cell in session.cells]
+    found: dict[str, list[Any]] = {
+        "certificate": [*plan.certificates, *(c for c in unsupported if isinstance(c, CertificateCell))],
+        "trial": [*trials, *(c for c in unsupported if isinstance(c, TrialCell))],
+        **({"yardstick": [*plan.yardsticks]} if plan.yardsticks else {}),
+        "timing": [*timing, *(c for c in unsupported if isinstance(c, TimingCell))],
+    }
+    return {kind: len(set(cells)) for kind, cells in found.items()}
 
 
 # -- trials --------------------------------------------------------------------------------------------------------

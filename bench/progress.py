@@ -115,6 +115,15 @@ class Progress:
         self._task = self._bar.add_task("", total=self._total, eta="?")
         self._bar.start()
 
+    def revise(self, phase: str, expected: Expected) -> None:
+        """What is left of ``phase`` now: who trains what is decided anew as a run goes on."""
+        left = {_key(cell.axes()): share for cell, share in expected.cells.items()}
+        found = self._phases[phase]
+        self._total += len(left) - len(found.left)
+        found.left = left
+        found.scale = expected.seconds / (sum(left.values()) or 1.0)
+        self._further[phase] = sorted({*self._further[phase], *_telling_apart(expected.cells)})
+
     def begin(self, phase: str) -> None:
         """The first cell of ``phase`` is about to start."""
         self._phases[phase].began = time.monotonic()

@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import machine, roofline
-from bench.cells import Cell, CertificateCell, Point, TimingCell, TrialCell
+from bench.cells import Cell, Point, TimingCell, TrialCell
 from bench.certifying import run_certificates
-from bench.estimate import by_cell, estimate, workload_seconds, yardsticks_seconds
+from bench.confirm import saved
+from bench.estimate import by_cell, estimate, side_by_side, workload_seconds, yardsticks_seconds
 from bench.judging import RESERVE, run_yardsticks
 from bench.lanes import Job, Lanes, Waiting, core_pools
-from bench.plan import Plan, Session, certificate_for
+from bench.once import Once
+from bench.plan import Plan, Session, certificate_for, planned
 from bench.process import distinct_cores
 from bench.progress import Expected, Progress, duration
 from bench.records import Ended, Fingerprints, identity, make_record, now
 from bench.rounds import Rounds
 from bench.sessions import SessionRun
+from bench.trial_jobs import build_order, trial_timeout
 from implementations import native
 from results.journal import Journal, JournalError, move_aside, named, read_run_file, write_run_file
 from results.schema import SCHEMA_VERSION, Record
@@ -34,10 +37,6 @@ from results.schema import SCHEMA_VERSION, Record
 AnyPoint = TypeVar("AnyPoint", bound=Point)
 AnyCell = TypeVar("AnyCell", bound=Cell)
 
-TRIAL_TIMEOUT = 600.0
-"""Seconds that a trial may take whatever it trains: imports, compilation, data, scoring ..."""
-SLOWEST_WORK = 1e9
-"""... and FLOP/s below which training counts as hanging: a twentieth of the slowest backend seen on one core."""
 CERTIFICATE_SHARE, TRIAL_SHARE, YARDSTICK_SHARE = 0.35, 0.6, 0.3
 """Of a budget: at most this for certificates, of the rest this for trials, and of what is then left this for
 yardsticks; what a phase leaves, the next has.  Without timing, trials get all but what yardsticks are expected to
@@ -108,12 +107,16 @@ class _Run:
         self.latest: dict[str, Record] = {record["id"]: record for record in journal.records}
         self.ran = 0
         self.waiting = Waiting()
+        self.once = None
+        if plan.quality == "once":
+            self.once = Once(plan.trials, self._is_pending, self._record, self.latest.values, self.environment)
         self.about = self._about(facts)
         self.certificates = self._pending(plan.certificates)
-        self.trials = self._pending(plan.trials)
+        self.trials = self.once.left() if self.once else self._pending(plan.trials)
         self.yardsticks = self._pending(plan.yardsticks)
         self.sessions = [(s, cells) for s in plan.sessions if (cells := self._pending(s.cells))]
         write_run_file(folder, self.about)
+        self.seconds = by_cell(plan)
         self.progress = self._progress()
 
     # -- the run -------------------------------------------------------------------------------------------------
@@ -180,19 +183,42 @@ class _Run:
         self._skip(self.certificates, "certificates", "the budget ended before its certificate")
 
     def _try(self) -> None:
-        if not self.trials:
+        if not (self.trials or self.once):
             return
-        self.progress.begin("trials")
-        trials = self._certified(self.trials, "trials")
+        deadline = self._share(TRIAL_SHARE if self.sessions else 1 - self._yardstick_share())
+        if self.once is None:
+            self.progress.begin("trials")
+            return self._train(self.trials, deadline)
+        for number, wave in enumerate(self.once.waves(limited=self.end is not None)):
+            if not number:
+                self.progress.begin("trials")
+                self.progress.line(
+                    saved(self.once.product, self.once.assignment) or "no trial could be given to several"
+                )
+            if self.once.missing:
+                self._note(self.once.said(len(wave)))
+            self.about["planned"] = planned(self.plan, self._chosen())
+            write_run_file(self.folder, self.about)
+            self.progress.revise("trials", self._expected("trials", {*wave, *self.once.left()}))
+            self._train(wave, deadline)
+
+    def _train(self, cells: Sequence[TrialCell], deadline: float | None) -> None:
+        trials = self._certified(cells, "trials")
         unlimited = self.end is None
         if unlimited:
-            # Equal builds behind each other, for compiled ones cost seconds; and equal data, for noise is kept.
-            trials = sorted(trials, key=_build_order)
-        near = {cell: cell.build_key() if unlimited else None for cell in trials}
-        jobs = [Job(cell, "trial", self._trial_timeout(cell), str(self.folder), near=near[cell]) for cell in trials]
+            trials = sorted(trials, key=build_order)
+        jobs = [
+            Job(
+                cell,
+                "trial",
+                self.options.timeout or trial_timeout(cell),
+                str(self.folder),
+                near=cell.build_key() if unlimited else None,
+            )
+            for cell in trials
+        ]
         threads = max((cell.threads for cell in trials), default=1)
         pools = core_pools(self.options.jobs, threads, exclusive=any(cell.device != "cpu" for cell in trials))
-        deadline = self._share(TRIAL_SHARE if self.sessions else 1 - self._yardstick_share())
         Lanes(jobs, pools=pools, logs=self.logs, deadline=deadline, cut=self.end, waiting=self.waiting).run(
             lambda ended: self._keep(ended, "trials"),
             lambda notice: self.progress.notice("trials", notice.cell, notice.facts),
@@ -224,13 +250,6 @@ class _Run:
             return 0.0
         left = max(self.end - time.monotonic(), 1e-3)
         return min(YARDSTICK_SHARE, RESERVE * yardsticks_seconds(self.yardsticks) / left)
-
-    def _trial_timeout(self, cell: TrialCell) -> float:
-        network = cell.make_architecture()
-        work = (
-            (network.forward_flops() + network.backward_flops()) * (cell.train or 60_000) * cell.repeats * cell.epochs
-        )
-        return self.options.timeout or TRIAL_TIMEOUT + work / SLOWEST_WORK
 
     def _time(self) -> None:
         if not self.sessions:
@@ -322,9 +341,16 @@ class _Run:
         return [cell for cell in dict.fromkeys(cells) if self._is_pending(cell)]
 
     def _planned(self) -> list[Point]:
-        cells: list[Point] = [*self.plan.certificates, *self.plan.trials, *self.plan.yardsticks]
+        cells: list[Point] = [*self.plan.certificates, *self._chosen(), *self.plan.yardsticks]
         cells += [cell for session in self.plan.sessions for cell in session.cells]
         return list(dict.fromkeys([*cells, *(cell for cell, _ in self.plan.unsupported)]))
+
+    def _chosen(self) -> list[TrialCell]:
+        """The trials that are to be done here, and those that have been done before."""
+        if self.once is None:
+            return list(self.plan.trials)
+        chosen = set(self.once.chosen())
+        return [cell for cell in self.plan.trials if cell in chosen or self._status(cell) not in ("", "skipped")]
 
     def _certified(self, cells: Sequence[AnyCell], phase: str) -> list[AnyCell]:
         """The cells whose certificate is ok, and those that claim no parity; the others get their record here: nothing
@@ -363,6 +389,8 @@ class _Run:
     # -- what is kept --------------------------------------------------------------------------------------------
 
     def _keep(self, ended: Ended, phase: str | None = None) -> None:
+        if self.once and isinstance(ended.cell, TrialCell) and (role := self.once.roles.get(ended.cell)):
+            ended = replace(ended, facts={**ended.facts, "role": role})
         self._append(make_record(ended, self.fingerprint_of(ended.cell), self.environment), phase)
 
     def _append(self, record: Record, phase: str | None) -> None:
@@ -383,14 +411,6 @@ class _Run:
         environments = before.get("environments", {})
         if peaks := environments.get(self.environment, {}).get("peaks"):
             facts = {**facts, "peaks": peaks}
-        unsupported = [cell for cell, _ in self.plan.unsupported]
-        timing = [cell for session in self.plan.sessions for cell in session.cells]
-        planned: dict[str, list[Any]] = {
-            "certificate": [*self.plan.certificates, *(c for c in unsupported if isinstance(c, CertificateCell))],
-            "trial": [*self.plan.trials, *(c for c in unsupported if isinstance(c, TrialCell))],
-            **({"yardstick": [*self.plan.yardsticks]} if self.plan.yardsticks else {}),
-            "timing": [*timing, *(c for c in unsupported if isinstance(c, TimingCell))],
-        }
         return {
             "schema": SCHEMA_VERSION,
             "name": self.plan.name,
@@ -399,7 +419,7 @@ class _Run:
             "command": " ".join(["daebench", *sys.argv[1:]]),
             "sweep": self.plan.sweep,
             "environments": {**environments, self.environment: facts},
-            "planned": {kind: len(set(cells)) for kind, cells in planned.items()},
+            "planned": planned(self.plan, self._chosen()),
             "finished": None,
             "contents": self.fingerprint_of.contents,
             "notes": list(dict.fromkeys([*before.get("notes", []), *self.notes])),
@@ -415,23 +435,20 @@ class _Run:
         return [*self.plan.trials, *(cell for cell, _ in self.plan.unsupported if isinstance(cell, TrialCell))]
 
     def _progress(self) -> Progress:
-        expected = estimate(self.plan, self.options.jobs or machine.cores())
-        seconds = by_cell(self.plan)
         pending: dict[str, Sequence[Point]] = {
             "certificates": self.certificates,
             "trials": self.trials,
             "yardsticks": self.yardsticks,
             "sessions": [cell for _, cells in self.sessions for cell in cells],
         }
-        phases = {}
-        for phase, cells in pending.items():
-            left = {cell: seconds[phase][cell] for cell in cells}
-            whole = sum(seconds[phase].values()) or 1.0
-            phases[phase] = Expected(getattr(expected, phase) * sum(left.values()) / whole, left)
+        phases = {phase: self._expected(phase, cells) for phase, cells in pending.items()}
         return Progress(phases, enabled=self.options.progress)
 
-
-def _build_order(cell: TrialCell) -> tuple[Any, ...]:
-    build = (cell.architecture, cell.latent or 0, cell.height, cell.channels, cell.loss, cell.optimizer, cell.defaults)
-    data = (cell.dataset, cell.train or 0, cell.corruption, cell.clip, cell.seed, cell.repeats)
-    return (cell.backend, str(cell.setting), build, cell.batch_size, cell.learning_rate or 0.0, data)
+    def _expected(self, phase: str, cells: Iterable[Point]) -> Expected:
+        """What is expected of ``cells`` of ``phase``, which need not be all that were planned."""
+        left = {cell: self.seconds[phase][cell] for cell in cells}
+        jobs = self.options.jobs or machine.cores()
+        if phase == "trials":
+            return Expected(side_by_side(sum(left.values()), jobs), left)
+        whole = sum(self.seconds[phase].values()) or 1.0
+        return Expected(getattr(estimate(self.plan, jobs), phase) * sum(left.values()) / whole, left)

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench import corruption
-from bench.cells import EVALUATE, VALIDATIONS, Evaluate
+from bench.cells import EVALUATE, QUALITIES, VALIDATIONS, Evaluate, Quality
 from bench.words import did_you_mean, split_outside
 from implementations import adapter, catalog, training
 from implementations.architecture import SpecificationError
@@ -279,6 +279,8 @@ class Scoring(BaseModel):
     """Keep the trained weights in the run folder."""
     yardsticks: bool = Field(False, strict=True)
     """Score classical denoisers and the best linear denoiser of each code's size too, beside what costs nothing."""
+    quality: Annotated[Quality, BeforeValidator(_single(_one_of(lambda: QUALITIES)))] = "all"
+    """Let every backend train all its cells, or each cell one of them, while the others confirm a sample."""
 
 
 class _File(Scoring):

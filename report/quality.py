@@ -27,7 +27,10 @@ from report.naming import (
     varying,
 )
 from report.pairing import Condition, Configuration, Pairing, Trials, half_width
+from results.agreement import Agreement as Judged
+from results.agreement import agreements
 from results.loading import Run
+from results.roles import figures
 from results.schema import Record
 from results.statistics import Interval, mean_interval
 
@@ -112,6 +115,8 @@ class Quality:
     pairing: Pairing = field(repr=False)
     """How far configurations are apart."""
     learned: dict[tuple[Condition, Configuration], Learned] = field(default_factory=dict)
+    agreed: tuple[Judged, ...] = ()
+    """By contestant, whether it comes to the same PSNR as those that stand for the same cells."""
 
     def over(self, shared: Sequence[Condition]) -> str:
         """What a mean over the conditions ``shared`` is over, in words."""
@@ -214,7 +219,9 @@ def _image_counts(cells: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
 def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
     """Aggregate the ok trials of ``run``, but those whose id is in ``distrusted``."""
     every = run.of("trial", "ok")
-    trials = [record for record in every if record["id"] not in distrusted]
+    trusted = [record for record in every if record["id"] not in distrusted]
+    # Without those that repeat what another backend has trained: they are there for agreement alone.
+    trials = [record for record in figures(run, distrusted).of("trial", "ok") if record["id"] not in distrusted]
     differing = who_axes(trials)
     trained = varying([record["cell"] for record in trials], TRAINING)
     configuration_axes = (*CONFIGURATION, *trained)
@@ -243,18 +250,19 @@ def quality(run: Run, distrusted: frozenset[str] = frozenset()) -> Quality:
         corruptions=corruptions,
         configurations=configurations,
         configuration_axes=configuration_axes,
-        backends=tuple(sorted({who(record["cell"], differing) for record in trials}, key=backend_key)),
+        backends=tuple(sorted({who(record["cell"], who_axes(trusted)) for record in trusted}, key=backend_key)),
         trials=len(trials),
         seeds=tuple(sorted({record["cell"]["seed"] for record in trials})),
         seed_noise=seed_noise,
         seeded=seeded,
         image_noise=mean([half_width(record, "psnr") for record in trials]) if trials else math.nan,
-        agreements=_agreements(trials, differing),
+        agreements=_agreements(trusted, who_axes(trusted)),
         images=_image_counts(record["cell"] for record in trials),
-        uncertain=len(every) - len(trials),
+        uncertain=len(every) - len(trusted),
         trials_of=groups,
         pairing=Pairing(run, groups),
         learned={key: learned(group) for key, group in groups.items()},
+        agreed=tuple(agreements(trusted)),
     )
 
 

@@ -12,8 +12,9 @@ from report.groups import epoch_images
 from report.naming import TRAINING, configuration_label, describe, natural_key, varying
 from report.quality import condition_axes
 from report.speed import Contestant, Workload
-from report.tradeoff import SHARED, cell_of, link
+from report.tradeoff import SHARED, cell_of, linked
 from results.loading import Run
+from results.roles import role
 from results.schema import Record
 from results.statistics import Interval, paired_ratio
 from results.targets import Reach, expected_seconds, highest, reach, seconds_by_round, whole_targets
@@ -116,7 +117,7 @@ def _race(title: str, images: int, timed: Sequence[tuple[Contestant, list[Record
             None if each.typical_epochs is None else expected_seconds(rounds, each.typical_epochs, images)
             for each in reaches
         )
-        own = (found[0]["cell"]["backend"], found[0]["cell"]["track"]) == (one.backend, one.track)
+        own = {(record["cell"]["backend"], record["cell"]["track"]) for record in found} == {(one.backend, one.track)}
         network = configuration_label(cell_of(one), named)
         length = max(len(curve) for curve in curves)
         attempts.append(Attempt(one, network, reaches, expected, own, highest(curves) or math.nan, length, last))
@@ -138,8 +139,8 @@ def _not_told_apart(a: dict[int, float], b: dict[int, float]) -> bool:
 def _curves(one: Contestant, trials: Sequence[Record]) -> list[Record]:
     """Trials, one for each seed, whose curves are this contestant's: its own, or its backend's other track's, or else
     those of one other backend that trains the same network the same way.  Of several lengths the longest."""
-    wanted = link(cell_of(one))
-    same = [record for record in trials if link(record["cell"])[1:] == wanted[1:]]
+    wanted = linked(cell_of(one))
+    same = [record for record in trials if linked(record["cell"])[1:] == wanted[1:]]
     if not same:
         return []
 
@@ -149,7 +150,8 @@ def _curves(one: Contestant, trials: Sequence[Record]) -> list[Record]:
         return (foreign, foreign or cell["track"] != one.track, cell["backend"], cell["track"])
 
     first = min(map(whose, same))
-    chosen = [record for record in same if whose(record) == first]
+    # Where each cell was trained once, seeds need not have been trained by one and the same.
+    chosen = [record for record in same if whose(record) == first or role(record)]
     longest = max(record["cell"]["epochs"] for record in chosen)
     by_seed = {record["cell"]["seed"]: record for record in chosen if record["cell"]["epochs"] == longest}
     return [by_seed[seed] for seed in sorted(by_seed)]

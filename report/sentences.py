@@ -6,7 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report import codes, free, inputs, learned, native, ranking, reproduction, robustness, scoring, text, yardsticks
+from report import (
+    agreement,
+    codes,
+    free,
+    inputs,
+    learned,
+    native,
+    ranking,
+    reproduction,
+    robustness,
+    scoring,
+    text,
+    yardsticks,
+)
 from report.advice import Advice, advise
 from report.certification import Certification, certification, worst_ratio
 from report.naming import backend_key
@@ -18,6 +31,7 @@ from report.tracks import Gain, gains
 from results.breakeven import breakeven
 from results.coarseness import as_exact, is_reduced
 from results.loading import Run
+from results.roles import figures
 
 ADVICE = "Recommendation"
 """Topic of the finding that the report shows apart."""
@@ -74,6 +88,7 @@ def analyse(run: Run) -> Analysis:
     loads = workloads(run, proof)
     starts = [found for load in loads if (found := start(load)) is not None]
     scored = quality(run, wrong)
+    stands = figures(run, wrong)
     return Analysis(
         run,
         proof,
@@ -81,12 +96,12 @@ def analyse(run: Run) -> Analysis:
         scored,
         starts,
         epoch_of(run),
-        race(run, loads, wrong),
-        advise(run, scored, loads, wrong),
+        race(stands, loads, wrong),
+        advise(stands, scored, loads, wrong),
         reproduction.found_in(run),
-        tuple(yardsticks.worths(run, wrong)),
-        tuple(robustness.matrices(run, wrong)),
-        tuple(codes.judged(run, wrong)),
+        tuple(yardsticks.worths(stands, wrong)),
+        tuple(robustness.matrices(stands, wrong)),
+        tuple(codes.judged(stands, wrong)),
         tuple(native.effects(whole, wrong)),
         tuple(gains(loads)),
         inputs.inputs(whole),
@@ -334,41 +349,20 @@ def reach_findings(found: Race | None) -> list[Finding]:
 
 def agreement_findings(found: Quality) -> list[Finding]:
     """Whether the same trial gives the same PSNR in every backend."""
-    every = [one for one in found.agreements if one.one_precision]
-    if not every:
+    said = agreement.said(found.agreed)
+    if said is None:
         return []
-    # Pairs with a few trials in common say little about a mean; their single trials count all the same.
-    most = max(one.count for one in every)
-    pairs = [one for one in every if 2 * one.count >= most]
-    worst = max(pairs, key=lambda one: abs(one.difference.value))
-    single = max(abs(one.largest) for one in every)
+    headline, detail = said
+    scale = ""
     if found.seed_noise is not None:
-        several, every_cell = found.seeded
-        of = f", of the {several} of {every_cell} cells that have several" if several < every_cell else ""
-        noise, source = found.seed_noise, f"{text.fixed(found.seed_noise)} dB standard deviation between seeds{of}"
-    else:
-        noise, source = (
-            found.image_noise,
-            f"±{text.fixed(found.image_noise)} dB from the choice of test images (1 seed)",
-        )
-    # In doubt for neither: the whole interval has to lie within the noise, or beyond it.
-    mean = worst.difference
-    low, high = (mean.low, mean.high) if mean.known else (mean.value, mean.value)
-    if not math.isfinite(noise) or -noise <= low <= high <= noise:
-        verdict = "Backends agree in PSNR"
-    elif low > noise or high < -noise:
-        verdict = "Backends do not agree in PSNR"
-    else:
-        verdict = "It is open whether backends agree in PSNR"
-    scale = f"; for scale, {source}" if math.isfinite(noise) else ""
-    which = (
-        "the pair that differs most" if pairs == every else "the one that differs most of the pairs with most trials"
-    )
-    detail = (
-        f"between {worst.a} and {worst.b} over {text.count(worst.count, 'equal trial')}, {which}; "
-        f"single trials differ {text.at_most(single)}{scale}"
-    )
-    return [Finding("Agreement", f"{verdict}, mean difference {text.decibels(worst.difference)}", detail)]
+        several, every = found.seeded
+        of = f", of the {several} of {every} cells that have several" if several < every else ""
+        scale = f"for scale, {text.fixed(found.seed_noise)} dB standard deviation between seeds{of}"
+    elif math.isfinite(found.image_noise):
+        scale = f"for scale, ±{text.fixed(found.image_noise)} dB from the choice of test images (1 seed)"
+    singles = [abs(one.largest) for one in found.agreed if math.isfinite(one.largest)]
+    single = f"single trials differ {text.at_most(max(singles))}" if singles else ""
+    return [Finding("Agreement", headline, "; ".join(filter(None, [detail, single, scale])))]
 
 
 def certificate_findings(proof: Certification) -> list[Finding]:

@@ -15,6 +15,7 @@ from report.naming import CONFIGURATION, backend_key, configuration_label, descr
 from report.quality import condition_axes, who, who_axes
 from report.speed import RATE, Contestant, Workload
 from results.loading import Run
+from results.roles import figures, role
 from results.schema import Record
 
 SHARED = ("device", "precision", "threads", "height", "width", "channels", "optimizer", "learning_rate", "batch_size")
@@ -37,7 +38,8 @@ class Point:
     best: bool
     """On the frontier: nothing is faster and better."""
     own: bool
-    """The trials were run on this very track; else the gain is that of the backend's other track."""
+    """The trials were run by it; else the gain is that of the backend's other track, or of another backend that trained
+    this network for all."""
     learned: str = ""
     """What the network is by its trials with all backends; "" where that is not known."""
     trained: bool = True
@@ -85,17 +87,23 @@ def frontier(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = f
     """Ranked contestants with trials of the same network, but those in ``distrusted`` (ids), and what their gain is the
     mean over: the conditions and seeds that all of them were trained on, in words.  Speeds are compared on one machine
     only."""
-    trials = [record for record in run.of("trial", "ok") if record["id"] not in distrusted]
+    trials = [record for record in figures(run, distrusted).of("trial", "ok") if record["id"] not in distrusted]
     axes = condition_axes(trials[0]["cell"]) if trials else []
+    # What was trained once stands for every backend that is certified to compute the same.
+    begin = 1 if any(role(record) for record in trials) else 0
+
+    def link(cell: dict[str, Any]) -> tuple[Any, ...]:
+        return linked(cell)[begin:]
+
     gains: dict[tuple[Any, ...], dict[tuple[Any, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
-    tracks: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     lessons: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Record]]] = defaultdict(lambda: defaultdict(list))
+    trained: dict[tuple[Any, ...], set[tuple[str, str]]] = defaultdict(set)
     for record in trials:
         cell = record["cell"]
         condition = (*(cell.get(name) for name in axes), cell["seed"])
         gains[link(cell)][condition].append(record["metrics"]["psnr_gain"])
-        lessons[link(cell)[1:]][condition].append(record)
-        tracks[link(cell)].add(cell["track"])
+        lessons[linked(cell)[1:]][condition].append(record)
+        trained[link(cell)].add((cell["backend"], cell["track"]))
     timed = [
         (load, standing.contestant)
         for load in loads
@@ -112,7 +120,7 @@ def frontier(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = f
     for load, one in timed:
         found = gains[link(cell_of(one))]
         gain = math.fsum(math.fsum(found[key]) / len(found[key]) for key in shared) / len(shared)
-        rows.append((load, one, one.metric(RATE).value, gain, _lesson(lessons[link(cell_of(one))[1:]], shared)))
+        rows.append((load, one, one.metric(RATE).value, gain, _lesson(lessons[linked(cell_of(one))[1:]], shared)))
     ranks = {id(standing.contestant): standing.rank for load in loads for standing in load.ranked}
     points = []
     for load, one, rate, gain, lesson in rows:
@@ -122,7 +130,7 @@ def frontier(run: Run, loads: Sequence[Workload], distrusted: frozenset[str] = f
             if other.environment == load.environment and what.trained
         )
         name = f"{who(cell_of(one), ('backend', *differing))} {one.track}"
-        own = one.track in tracks[link(cell_of(one))]
+        own = (one.backend, one.track) in trained[link(cell_of(one))]
         word = (lesson.word or "", lesson.trained)
         points.append(Point(name, one.backend, one.track, load.label, rate, gain, not beaten, own, *word))
     return sorted(points, key=lambda point: (-point.gain, -point.rate)), _basis(shared, axes)
@@ -181,6 +189,11 @@ def _curves(group: Sequence[Record], differing: Sequence[str], loads: Sequence[W
     backends: dict[str, list[Record]] = defaultdict(list)
     for record in group:
         backends[who(record["cell"], differing)].append(record)
+    if any(role(record) for record in group):
+        # One backend has all seeds and another some: means are over those that all of them have.
+        common = set.intersection(*({r["cell"]["seed"] for r in records} for records in backends.values()))
+        if common:
+            backends = {n: [r for r in those if r["cell"]["seed"] in common] for n, those in backends.items()}
     curves = []
     for name in sorted(backends, key=backend_key):
         records = backends[name]
@@ -218,12 +231,12 @@ def _timing_of(record: Record, loads: Sequence[Workload]) -> Contestant | None:
     cell = record["cell"]
     for load in sorted(loads, key=lambda load: load.environment != record["environment"]):
         one = load.find(cell["backend"], cell["track"])
-        if one is not None and one.rounds and link(cell_of(one)) == link(cell):
+        if one is not None and one.rounds and linked(cell_of(one)) == linked(cell):
             return one
     return None
 
 
-def link(cell: dict[str, Any]) -> tuple[Any, ...]:
+def linked(cell: dict[str, Any]) -> tuple[Any, ...]:
     """What a trial and a timing of one thing have in common; the backend comes first."""
     return (cell["backend"], *(cell[name] for name in CONFIGURATION), *(cell.get(name) for name in SHARED))
 

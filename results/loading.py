@@ -76,7 +76,10 @@ def frame(records: Iterable[Record], kind: Kind) -> pd.DataFrame:
         raise ValueError(f"kind {kind!r} is unknown; known are {', '.join(KINDS)}")
     rows = [
         {
-            **{name: record.get(name) for name in ("id", "status", "reason", "seconds", "environment", "session")},
+            **{
+                name: record.get(name)
+                for name in ("id", "status", "reason", "seconds", "environment", "session", "role")
+            },
             **record["cell"],
             **record.get("metrics", {}),
             **({"learned": state(record) if record["status"] == "ok" else None} if kind == "trial" else {}),

@@ -72,11 +72,11 @@ class Interval:
         return not self.known or self.low <= value <= self.high
 
 
-def mean_interval(values: ArrayLike) -> Interval:
+def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """Mean and t-interval of values of any sign, shape (n,), n >= 1."""
     data = _vector(values)
     mean = float(data.mean())
-    half = _half_width(data)
+    half = _half_width(data, confidence)
     return Interval(mean, mean - half, mean + half)
 
 

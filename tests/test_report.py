@@ -26,7 +26,9 @@ from report.page import embedded_json, embedded_script, make_page
 from report.sentences import analyse
 from report.speed import ratio_of
 from report.tradeoff import frontier, panels
+from results.agreement import Agreement, Equivalence
 from results.loading import Run, RunError, load_run, merge
+from results.roles import Contestant
 from results.statistics import Interval
 from tests import fake_run
 from tests.valid_charts import check_charts, specs_of
@@ -205,7 +207,8 @@ def test_with_several_seeds_intervals_are_over_seeds(tmp_path: Path) -> None:
     assert analysis.quality.seed_noise == pytest.approx(0.063, rel=0.4)
     said = {found.topic: found.sentence for found in sentences.findings(analysis)}
     assert "; 3 seeds)" in said["Quality"]
-    assert said["Agreement"].startswith("Backends agree in PSNR")
+    assert said["Agreement"].startswith("torch agrees with keras[jax]: mean difference")
+    assert "within 0.1 dB" in said["Agreement"]
     assert said["Agreement"].endswith("standard deviation between seeds.")
 
 
@@ -232,28 +235,61 @@ def test_backends_that_differ_by_more_than_noise_are_said_not_to_agree(folder: P
         return record
 
     said = report.findings(load_run(changed(folder, tmp_path / "shifted", shift)))
-    assert any(sentence.startswith("Backends do not agree in PSNR, mean difference −0.5") for sentence in said), said
+    assert any("torch differs from keras[tensorflow] by more than 0.1 dB" in sentence for sentence in said), said
+
+
+TORCH, KERAS, JAX = (Contestant(name, "tuned", 1, "cpu", "float32") for name in ("torch", "keras[tensorflow]", "jax"))
 
 
 @pytest.mark.parametrize(
-    ("difference", "verdict"),
+    ("low", "high", "cells", "words"),
     [
-        (Interval(-0.01, -0.019, 0.001), "Backends agree in PSNR"),
-        (Interval(-0.01, -0.015, -0.005), "Backends agree in PSNR"),  # surely different, and less than seeds are
-        (Interval(-0.01, -0.03, 0.01), "It is open whether backends agree in PSNR"),
-        (Interval(-0.03, -0.061, -0.001), "It is open whether backends agree in PSNR"),
-        (Interval(-0.03, -0.04, -0.021), "Backends do not agree in PSNR"),
-        (Interval(-0.01, math.nan, math.nan), "Backends agree in PSNR"),
-        (Interval(-0.03, math.nan, math.nan), "Backends do not agree in PSNR"),
+        (
+            -0.019,
+            0.04,
+            8,
+            "confirms torch: mean difference +0.01 dB (−0.02 to +0.04, 8 cells), within",
+        ),
+        (
+            0.02,
+            0.099,
+            8,
+            "confirms torch: mean difference +0.06 dB (+0.02 to +0.10, 8 cells), within",
+        ),
+        (
+            -0.03,
+            0.11,
+            8,
+            "agrees with torch within 0.1 dB: mean difference +0.04",
+        ),
+        (0.11, 0.31, 8, "differs from torch by more than 0.1 dB: mean difference +0.21 dB"),
+        (
+            math.nan,
+            math.nan,
+            1,
+            "agrees with torch within 0.1 dB: mean difference",
+        ),
     ],
 )
 def test_whether_backends_agree_is_judged_by_the_whole_interval(
-    folder: Path, difference: Interval, verdict: str
+    run: Run, low: float, high: float, cells: int, words: str
 ) -> None:
-    found = analyse(load_run(folder)).quality
-    pairs = tuple(replace(one, difference=difference) for one in found.agreements)
-    (said,) = sentences.agreement_findings(replace(found, agreements=pairs, seed_noise=0.02))
-    assert said.headline.startswith(f"{verdict}, mean difference −0.0")
+    middle = 0.01 if math.isnan(low) else (low + high) / 2
+    one = Agreement(KERAS, (TORCH,), Equivalence(Interval(middle, low, high), cells), 0.02, True, 0)
+    (said,) = sentences.agreement_findings(replace(analyse(run).quality, agreed=(one,)))
+    assert said.sentence.removeprefix("It is not shown that ").startswith(f"keras[tensorflow] {words}")
+    assert said.sentence.startswith("It is not shown") == words.startswith("agrees")
+
+
+def test_verdicts_on_several_backends_are_one_finding(run: Run) -> None:
+    shown = Equivalence(Interval(0.01, 0.0, 0.02), 8)
+    few = Equivalence(Interval(0.02, -0.3, 0.34), 2)
+    told = (Agreement(KERAS, (TORCH,), shown, 0.02, True, 0), Agreement(JAX, (TORCH,), few, 0.05, True, 2))
+    (said,) = sentences.agreement_findings(replace(analyse(run).quality, agreed=told))
+    assert said.headline == (
+        "It is not shown that jax agrees with torch within 0.1 dB; keras[tensorflow] confirms torch"
+    )
+    assert "jax mean difference +0.02 dB (−0.30 to +0.34, 2 cells) (2 pairs left out" in said.detail
 
 
 def test_certificates_name_what_departs_first(run: Run) -> None:

@@ -25,6 +25,7 @@ from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE
 from bench.records import Ended
 from bench.runner import Options, Outcome, run
+from bench.trial_jobs import build_order
 from bench.yardsticks import YardstickCell
 from implementations.adapter import Setting
 from report.certification import certification
@@ -472,7 +473,7 @@ def test_others_on_the_gpu_are_named_before_it_is_timed(monkeypatch: pytest.Monk
 
 def test_equal_builds_follow_each_other() -> None:
     cells = [trial(latent=n, seed=seed, loss=loss) for seed in (0, 1) for n in (4, 8) for loss in ("mse", "bce")]
-    builds = [(cell.latent, cell.loss) for cell in sorted(cells, key=runner._build_order)]
+    builds = [(cell.latent, cell.loss) for cell in sorted(cells, key=build_order)]
     assert [len(list(group)) for _, group in itertools.groupby(builds)] == [2, 2, 2, 2]
 
 

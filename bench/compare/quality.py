@@ -18,7 +18,7 @@ from bench.compare import lessons, scores
 from bench.compare.pairs import NAMES, PairFailure
 from bench.compare.sides import Runner
 from bench.process import IMPORT_TIMEOUT, Worker, WorkerFailure
-from bench.runner import TRIAL_TIMEOUT
+from bench.trial_jobs import TRIAL_TIMEOUT
 
 COMPARED = ("psnr", "ssim", "train_loss", "validation_loss")
 """Equal to the last digit at the first seed: both sides computed the same."""
