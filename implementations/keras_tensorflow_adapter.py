@@ -91,10 +91,13 @@ class KerasTensorFlow(KerasAdapter):
 
         @tf.function(jit_compile=self._whole_epochs, input_signature=signature)  # type: ignore[untyped-decorator]
         def epoch(noisy: Any, clean: Any, order: Any, batches: Any) -> Any:
-            total = tf.zeros((), noisy.dtype)
-            for index in tf.range(batches):
+            index, total = tf.constant(0), tf.zeros((), noisy.dtype)
+            # Not ``for index in tf.range(batches)``: XLA takes the end of a range for a constant of the program, and
+            # compiles anew for every number of batches (2 s each for dense).
+            while index < batches:
                 rows = tf.ensure_shape(tf.slice(order, [index * batch_size], [batch_size]), (batch_size,))
                 total += step(tf.gather(noisy, rows), tf.gather(clean, rows))
+                index += 1
             return total
 
         @tf.function(jit_compile=compiled)  # type: ignore[untyped-decorator]
