@@ -393,4 +393,5 @@ def _batch_norm(x: Float, layer: BatchNorm, w: Named, training: bool) -> tuple[F
 
 def _dot(one: Float, other: Float) -> Float:
     """Sums of products over the first axis: (n, c), (n, c) -> (c,)."""
-    return np.einsum("nc,nc->c", one, other)
+    sums: Float = np.einsum("nc,nc->c", one, other)
+    return sums
