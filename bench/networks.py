@@ -52,12 +52,14 @@ class Networks:
             self.clear()
             self._track = cell.track
         network = Network(self._vacant(cell))
+        network.adapter.draws_weights = False  # certificates and trials bring their own
         yield network
         self._built[cell.build_key()] = network
 
     def clear(self) -> Adapter:
         """Forget all networks; the adapter is free to build others, and is returned."""
         self._built.clear()
+        self.adapter.draws_weights = True
         return self.adapter
 
     def _vacant(self, cell: Cell) -> Adapter:

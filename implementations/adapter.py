@@ -128,6 +128,12 @@ class Adapter(ABC):
     """Whether the tuned track keeps memory on a CPU that threads of the framework's own take
     (:mod:`implementations.heap`): a process for that track alone is started with one arena."""
 
+    draws_weights: bool = True
+    """Whether the network that :meth:`build` makes is to have weights that the framework draws, as everybody's has.
+    The harness says no where it loads others anyway and what building costs is no figure: an adapter may then save
+    the drawing, and need not.  (Keras on JAX compiles a generator for each shape of a kernel: 3 s for dense, 6 for
+    conv.)"""
+
     # -- before any framework is imported ------------------------------------------------------------------------
 
     @classmethod
