@@ -39,6 +39,7 @@ ENTRY_POINTS = "daebench.backends"
 EXTRA_BACKENDS = "DAEBENCH_BACKENDS"
 
 Track = Literal["idiomatic", "tuned"]
+Compiles = Literal["nothing", "step", "epoch"]
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "float64", "bfloat16", "tf32"]
 TRACKS: tuple[Track, ...] = ("idiomatic", "tuned")
@@ -183,6 +184,17 @@ class Adapter(ABC):
         """Make the model and the optimizer, replacing those before.  Its own figure (build).
 
         All that it makes hangs on attributes of this object: see :meth:`sibling`."""
+
+    @property
+    def compiles(self) -> Compiles:
+        """What of training the framework compiles, or traces, for the network that was built last: what runs before a
+        clock is read, so that training seconds hold no compilation.
+
+        ``nothing``: the first step costs what others cost.  ``step``: something for each size of a batch, whatever the
+        number of batches and of staged samples.  ``epoch``: something for each length of an epoch, or for each number
+        of staged samples; a whole epoch is trained and thrown away, which is right for everybody and so the default.
+        """
+        return "epoch"
 
     @abstractmethod
     def load_weights(self, weights: Weights) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import jax_device, native
-from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
+from implementations.adapter import PRECISIONS, Adapter, Compiles, Device, Gradients, Setting, Track
 from implementations.aligned import aligned
 from implementations.architecture import Architecture, BatchNorm, Conv2DTranspose, LeakyReLU, is_trainable
 from implementations.epochs import loss_shape, room, with_room
@@ -143,6 +143,10 @@ class Jax(Adapter):
         # Not timed, and run a few times at most.
         self._differentiate = jax.jit(differentiate, **quick)
         self._code = jax.jit(code, **quick)
+
+    @property
+    def compiles(self) -> Compiles:
+        return "epoch" if self._whole_epochs else "step"
 
     def _training_path(self) -> tuple[Convolve, bool]:
         """(how convolutions are trained, whether an epoch is one program).

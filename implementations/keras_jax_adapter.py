@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import jax_device
-from implementations.adapter import Device, Setting
+from implementations.adapter import Compiles, Device, Setting
 from implementations.architecture import Architecture
 from implementations.epochs import loss_shape, with_room
 from implementations.heap import keep_freed_memory
@@ -89,6 +89,10 @@ class KerasJax(KerasAdapter):
         self._step = jax.jit(step, donate_argnums=0, **quick)
         self._forward = jax.jit(forward)
         self._state: Any = None
+
+    @property
+    def compiles(self) -> Compiles:
+        return "epoch" if self.track == "tuned" and self._epoch is not None else "step"
 
     def load_weights(self, weights: Weights) -> None:
         # Copies: on a CPU, JAX may go on using the very memory of an array that it is given.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from implementations.adapter import Device, Setting, without_tf32
+from implementations.adapter import Compiles, Device, Setting, without_tf32
 from implementations.architecture import Architecture
 from implementations.epochs import loss_shape, with_room
 from implementations.keras_adapter import KerasAdapter
@@ -108,6 +108,11 @@ class KerasTensorFlow(KerasAdapter):
         # For the last batch of an epoch, if it is smaller: compiling for one step an epoch would not pay.
         self._rest = tf.function(train, jit_compile=False)
         self._epoch, self._forward = epoch, forward
+
+    @property
+    def compiles(self) -> Compiles:
+        # ``fit`` and the loop over plain steps are graphs of a batch; XLA makes a program for a number of images.
+        return "epoch" if self.track == "tuned" and self._whole_epochs else "step"
 
     def stage(self, noisy: Array, clean: Array) -> None:
         import tensorflow as tf
