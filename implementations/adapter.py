@@ -125,6 +125,10 @@ class Adapter(ABC):
     """Whether :meth:`build` takes trainings with native defaults (:mod:`implementations.native`), and
     :meth:`initial_weights` and :meth:`constants` are there.  Backends without are unsupported in such cells."""
 
+    spared: ClassVar[tuple[str, ...]] = ()
+    """Modules that the framework imports if they are there and that training and inference do without.  Processes whose
+    import is no figure, those of certificates and trials, do not let it find them."""
+
     keeps_memory: ClassVar[bool] = False
     """Whether the tuned track keeps memory on a CPU that threads of the framework's own take
     (:mod:`implementations.heap`): a process for that track alone is started with one arena."""

@@ -58,6 +58,8 @@ class KerasAdapter(Adapter):
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
     precisions = PRECISIONS
     offers_native = True
+    # For wrappers, plots and tables: half of what importing Keras costs where they are installed.
+    spared: ClassVar[tuple[str, ...]] = ("sklearn", "matplotlib", "pandas")
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:

@@ -30,6 +30,7 @@ class KerasTensorFlow(KerasAdapter):
     packages = ("keras", "tensorflow")
     library = "tensorflow"
     sources = ("implementations.epochs",)
+    spared = (*KerasAdapter.spared, "jax")  # TensorFlow Lite converts from it
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:

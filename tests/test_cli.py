@@ -322,10 +322,9 @@ def test_doctor_measures_only_when_it_is_told_to_and_says_what_it_is_at(
 ) -> None:
     from bench import roofline
 
-    monkeypatch.setattr(roofline, "Worker", lambda *arguments: pytest.fail("nothing was to be measured"))
-    assert json.loads(daebench("doctor", "--json").out)["peaks"] == []
-    monkeypatch.undo()
-
+    with monkeypatch.context() as patch:
+        patch.setattr(roofline, "Worker", lambda *arguments: pytest.fail("nothing was to be measured"))
+        assert json.loads(daebench("doctor", "--json").out)["peaks"] == []
     peak = {
         "device": "cpu", "precision": "float32", "threads": 1, "gemm_flops_per_second": 7e10, "gemm_library": "numpy",
         "libraries": {"numpy": 7e10}, "copy_bytes_per_second": 9e9, "measured": "2026-01-01T00:00:00+00:00",

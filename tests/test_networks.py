@@ -211,7 +211,7 @@ class Stub:
     def __init__(self, backend: str, setting: Setting, cpus: Sequence[int], logs: Path) -> None:
         self.cpus, self.met = tuple(cpus), set[Any]()
 
-    def configure(self, timeout: float) -> None:
+    def configure(self, timeout: float, *, lean: bool) -> None:
         pass
 
     def request(self, verb: str, timeout: float, on_notice: Any, **payload: Any) -> dict[str, Any]:
