@@ -20,7 +20,10 @@ _PROOF = (
     "bench/parity.py",
     "bench/tolerances.py",
     "bench/audit.py",
+    "bench/cells.py",
     "implementations/reference.py",
+    "implementations/architecture.py",
+    "implementations/training.py",
     "implementations/counter.py",
     "implementations/parameters.py",
 )

@@ -172,17 +172,29 @@ def list_(
 
 @app.command()
 def doctor(
-    peaks: Annotated[
-        bool, typer.Option("--peaks/--no-peaks", help="Measure matrix products and copies, a few seconds a library.")
-    ] = True,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="Measure too what the machine can do: matrix products and copies, half a minute or so."
+        ),
+    ] = False,
     as_json: AsJson = False,
     backend_file: BackendFiles = None,
 ) -> None:
     """What is installed, what is missing and how to get it; cores, GPUs, data; what the machine can do."""
     from bench import cli_facts, cli_show
 
-    facts = cli_facts.doctor(measure_peaks=peaks)
-    _print_json(facts) if as_json else cli_show.doctor(facts)
+    facts = cli_facts.doctor()
+    if not as_json:
+        cli_show.doctor(facts)
+    if measure:
+        # What is installed has been said by then: the frameworks take long to import, and stdout may be for JSON.
+        peaks, troubles = cli_facts.peaks(facts, lambda text: typer.echo(text, err=True))
+        facts = {**facts, "peaks": peaks, "warnings": [*facts["warnings"], *troubles]}
+        if not as_json:
+            cli_show.peaks(peaks, troubles)
+    if as_json:
+        _print_json(facts)
     if not any(backend["installed"] for backend in facts["backends"]):
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -261,13 +261,12 @@ def sweeps() -> list[Row]:
     return rows
 
 
-def doctor(*, measure_peaks: bool = False) -> Row:
-    """Everything about this machine that decides what can be run on it; with ``measure_peaks`` what it can do, which
-    takes a few seconds."""
+def doctor() -> Row:
+    """Everything about this machine that decides what can be run on it, as docs/doctor.md has it.  Loads no framework;
+    ``peaks`` are empty: see :func:`peaks`."""
     from bench import datasets, machine
 
     facts = machine.environment()
-    peaks, troubles = _peaks(facts["cores"]) if measure_peaks else ([], [])
     return {
         "python": facts["python"],
         "executable": sys.executable,
@@ -284,20 +283,22 @@ def doctor(*, measure_peaks: bool = False) -> Row:
         "variables": facts["variables"],
         "datasets": data_sets(),
         "cache": str(datasets.cache_dir()),
-        "peaks": peaks,
-        "warnings": [*_warnings(facts), *troubles],
+        "peaks": [],
+        "warnings": _warnings(facts),
     }
 
 
-def _peaks(cores: int) -> tuple[list[Row], list[str]]:
-    """On one core and on all, where timing usually runs; and of each GPU's kind."""
-    from bench import machine, roofline
+def peaks(facts: Row, tell: Callable[[str], None]) -> tuple[list[Row], list[str]]:
+    """What the machine of ``facts`` (:func:`doctor`) can do, on one core and on all, where timing usually runs, and on
+    each kind of GPU; and sentences about what could not be measured.  Half a minute, since frameworks are imported:
+    ``tell`` hears what it is at."""
+    from bench import roofline
     from implementations.adapter import Setting
 
-    settings = [Setting(), Setting(threads=cores)]
-    settings += [Setting(device) for device in ("cuda", "mps") if machine.missing_device(device) is None]  # type: ignore[arg-type]
-    loadable = [row["name"] for row in backends() if row["installed"]]
-    return roofline.measure_peaks(settings, loadable)
+    settings = [Setting(), Setting(threads=facts["cores"])]
+    settings += [Setting(device) for device in ("cuda", "mps") if facts["devices"][device] is None]  # type: ignore[arg-type]
+    loadable = [row["name"] for row in facts["backends"] if row["installed"]]
+    return roofline.measure_peaks(settings, loadable, tell=tell)
 
 
 def _warnings(facts: Row) -> list[str]:

@@ -292,14 +292,21 @@ def doctor(facts: Row) -> None:
     table.add_row("devices", usable)
     table.add_row("cache", escape(facts["cache"]))
     console.print(table)
-    if facts["peaks"]:
-        console.print()
-        console.print(_peaks(facts["peaks"]))
     for part in (_backends(facts["backends"]), _datasets(facts["datasets"])):
         console.print()
         console.print(part)
     for warning in facts["warnings"]:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+
+
+def peaks(rows: Sequence[Row], troubles: Iterable[str]) -> None:
+    """What `daebench doctor --measure` has measured."""
+    console = _console()
+    if rows:
+        console.print()
+        console.print(_peaks(rows))
+    for trouble in troubles:
+        console.print(f"[yellow]warning:[/yellow] {escape(trouble)}")
 
 
 def _peaks(rows: Iterable[Row]) -> Table:

@@ -328,7 +328,7 @@ class Lanes:
         if backend == REFERENCE:
             return worker
         try:
-            worker.configure(IMPORT_TIMEOUT)
+            worker.configure(IMPORT_TIMEOUT, lean=True)
         except WorkerFailure as failure:
             self._close(worker)
             with self._changed:

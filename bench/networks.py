@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.cells import Cell
-from implementations.adapter import Adapter, Track
+from implementations.adapter import Adapter, Compiles, Track
 
 MOST_KEPT = 8
 """Networks: a backend's dense and conv with two latents and two losses."""
@@ -25,7 +25,19 @@ class Network:
 
     adapter: Adapter
     epochs: set[int] = field(default_factory=set)
-    """Lengths, in samples, of epochs that it has been trained for and has therefore compiled."""
+    """Lengths, in samples, of epochs that were trained for what they compile: see :func:`compiling_length`."""
+
+
+def compiling_length(compiles: Compiles, samples: int, batch_size: int) -> int:
+    """Samples to train on, and forget, before epochs of ``samples`` hold no compilation; 0: none are needed.
+
+    Of steps the first two full batches and the smaller last one, if there is one: a second step may be compiled anew,
+    where what the first one leaves is of another kind than what was loaded."""
+    if compiles == "nothing":
+        return 0
+    if compiles == "step":
+        return min(samples // batch_size, 2) * batch_size + samples % batch_size
+    return samples
 
 
 class Networks:
@@ -52,12 +64,14 @@ class Networks:
             self.clear()
             self._track = cell.track
         network = Network(self._vacant(cell))
+        network.adapter.draws_weights = False  # certificates and trials bring their own
         yield network
         self._built[cell.build_key()] = network
 
     def clear(self) -> Adapter:
         """Forget all networks; the adapter is free to build others, and is returned."""
         self._built.clear()
+        self.adapter.draws_weights = True
         return self.adapter
 
     def _vacant(self, cell: Cell) -> Adapter:

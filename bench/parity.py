@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import inspect
 import itertools
 import os
@@ -28,7 +29,9 @@ from bench.audit import Audit, audit
 from bench.cells import CertificateCell
 from bench.datasets import cache_dir
 from bench.tolerances import BY_PRECISION, Tolerances
+from implementations import architecture as architecture_module
 from implementations import counter, parameters, reference
+from implementations import training as training_module
 from implementations.adapter import REDUCED, Adapter, Track
 from implementations.architecture import (
     Architecture,
@@ -41,10 +44,12 @@ from implementations.architecture import (
     Shape,
     is_trainable,
 )
-from implementations.parameters import digest, generic
+from implementations.parameters import Weights, digest, generic
 from implementations.training import SGD
 
 Arrays = dict[str, NDArray[np.floating]]
+Pairs = dict[str, tuple[Any, Any]]
+"""Name -> (what the backend has, what the reference has), in the order of the network."""
 
 SYNCHRONISATION = "synchronisation"
 """The quantity of the audit's check: its deviation is the worst of the audit's figures, its tolerance 1."""
@@ -96,9 +101,12 @@ def make_images(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]
 
 def reference_path(cell: CertificateCell) -> Path:
     """Where the reference of this specification is, or will be: the cache folder, keyed by all that it follows from."""
-    sources = b"".join(Path(inspect.getfile(module)).read_bytes() for module in (reference, counter, parameters))
+    modules = (reference, architecture_module, training_module, counter, parameters)
+    sources = b"".join(Path(inspect.getfile(module)).read_bytes() for module in modules)
     sha = hashlib.sha256(sources + Path(__file__).read_bytes())
-    parts = (cell.make_architecture().digest(), cell.make_training().digest(), np.__version__)
+    # SciPy makes the images; its version is asked without the quarter of a second that importing it takes.
+    versions = (np.__version__, importlib.metadata.version("scipy"))
+    parts = (cell.make_architecture().digest(), cell.make_training().digest(), *versions)
     sha.update("|".join(parts).encode())
     return cache_dir() / "references" / f"{sha.hexdigest()[:24]}.npz"
 
@@ -116,6 +124,8 @@ def compute_reference(cell: CertificateCell) -> Path:
     first = parts[0].order
     output, loss, gradients, _ = net.gradients(noisy[first], clean[first])
     arrays: Arrays = {
+        "images/noisy": noisy,
+        "images/clean": clean,
         "output": net.reconstruct(noisy[:INFERENCE_IMAGES]),
         "training_output": output,
         "loss": np.array(loss),
@@ -133,6 +143,12 @@ def compute_reference(cell: CertificateCell) -> Path:
     _write(path, arrays)
     _prune(path.parent)
     return path
+
+
+def _read(path: Path) -> Arrays:
+    """All of a reference at once: an archive that is asked for one array reads and checks it anew every time."""
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
 
 
 def _write(path: Path, arrays: Arrays) -> None:
@@ -168,13 +184,13 @@ def certify(adapter: Adapter, cell: CertificateCell, audits: dict[Track, Audit] 
     """
     architecture, training = cell.make_architecture(), cell.make_training()
     weights = generic(architecture, SEED)
-    noisy, clean = (images.astype(cell.setting.dtype) for images in make_images(architecture.input_shape))
+    expected = _read(compute_reference(cell))
+    noisy, clean = (expected[f"images/{name}"].astype(cell.setting.dtype, copy=False) for name in ("noisy", "clean"))
     adapter.build(architecture, training, cell.track)
     drift: dict[str, float] = {}
-    expected = np.load(compute_reference(cell), allow_pickle=False)
     checks = [
-        *_compare_network(adapter, cell, architecture, noisy, clean, expected),
-        *_compare_steps(adapter, cell, architecture, noisy, clean, expected, drift),
+        *_compare_network(adapter, cell, architecture, weights, noisy, clean, expected),
+        *_compare_steps(adapter, cell, architecture, weights, noisy, clean, expected, drift),
     ]
     failed = [check for check in checks if not check.ok]
     reason = failed[0].sentence() if failed else None
@@ -248,11 +264,16 @@ class Check:
 
 
 def _compare_network(
-    adapter: Adapter, cell: CertificateCell, architecture: Architecture, noisy: Any, clean: Any, expected: Any
+    adapter: Adapter,
+    cell: CertificateCell,
+    architecture: Architecture,
+    weights: Weights,
+    noisy: Any,
+    clean: Any,
+    expected: Arrays,
 ) -> Iterator[Check]:
     """Counts, weights, inference, codes, and one differentiation."""
     tolerances = BY_PRECISION[cell.precision]
-    weights = generic(architecture, SEED)
     adapter.load_weights(weights)
     yield Check("parameter count", abs(adapter.parameter_counts()[0] - architecture.parameter_count()), 0.5)
     yield Check(
@@ -278,7 +299,7 @@ def _compare_network(
     limit = _training_output(architecture, tolerances)
     yield Check("output (training)", _distance(gradients.output, expected["training_output"]), limit)
     yield Check("loss", _distance(gradients.loss, expected["loss"]), tolerances.loss)
-    wanted = {name.removeprefix("gradient/"): expected[name] for name in expected.files if name.startswith("gradient/")}
+    wanted = _under("gradient/", expected)
     pairs = {name: (gradients.gradients.get(name), value) for name, value in wanted.items()}
     if tolerances.gradients_norm is not None:
         yield _check_norm("gradient (norm)", pairs, tolerances.gradients_norm)
@@ -296,37 +317,40 @@ def _compare_steps(
     adapter: Adapter,
     cell: CertificateCell,
     architecture: Architecture,
+    weights: Weights,
     noisy: Any,
     clean: Any,
-    expected: Any,
+    expected: Arrays,
     drift: dict[str, float],
 ) -> Iterator[Check]:
     """Training; ``drift`` is given the median deviation of the weights after each mark, whether it is judged or not."""
-    adapter.load_weights(generic(architecture, SEED))
+    adapter.load_weights(weights)
     adapter.stage(noisy, clean)
     idle = _idle(architecture) if not isinstance(cell.make_training().optimizer, SGD) else set()
     for part in segments(cell.batch_size):
         loss = adapter.train_epoch(part.order)
         adapter.synchronize()
         trained = adapter.weights()
-        apart = _median_distance(_weight_pairs(part.last_step, trained, expected))
+        wanted = _under(f"weights/{part.last_step}/", expected)
+        pairs: Pairs = {name: (trained.get(name), value) for name, value in wanted.items()}
+        apart = _median_distance(pairs)
         if np.isfinite(apart):
             drift[f"median_deviation_step_{part.last_step}"] = apart
-        yield from _check_step(part, loss, trained, expected, BY_PRECISION[cell.precision], idle)
+        yield from _check_step(part, loss, pairs, apart, expected, BY_PRECISION[cell.precision], idle)
 
 
 def _check_step(
-    part: Segment, loss: float, trained: Any, expected: Any, tolerances: Tolerances, idle: set[str]
+    part: Segment, loss: float, pairs: Pairs, apart: float, expected: Arrays, tolerances: Tolerances, idle: set[str]
 ) -> Iterator[Check]:
+    """``apart``: the median deviation of ``pairs``."""
     step = part.last_step
     if limit := tolerances.mean_losses.get(step):
         yield Check(f"mean loss up to step {step}", _distance(loss, expected[f"losses/{step}"]), limit)
-    pairs = _weight_pairs(step, trained, expected)
     active = {name: pair for name, pair in pairs.items() if name not in idle}
     if limit := tolerances.weights.get(step):
         yield _check_all(f"weights after step {step}", active, limit)
     if limit := tolerances.median_weights.get(step):
-        yield Check(f"weights after step {step} (median)", _median_distance(active), limit)
+        yield Check(f"weights after step {step} (median)", _median_distance(active) if idle else apart, limit)
     moving = {name: pair for name, pair in pairs.items() if not is_trainable(name)}
     if moving and (share := tolerances.statistics.get(step)):
         largest = max(float(np.abs(value).max()) for _, value in moving.values())
@@ -336,14 +360,12 @@ def _check_step(
         yield _check_all(f"weights without gradient after step {step}", resting, limit)
 
 
-def _weight_pairs(step: int, trained: Any, expected: Any) -> dict[str, tuple[Any, Any]]:
-    """Name -> (weight of the backend, weight of the reference) after ``step``, in the order of the network."""
-    prefix = f"weights/{step}/"
-    names = [name.removeprefix(prefix) for name in expected.files if name.startswith(prefix)]
-    return {name: (trained.get(name), expected[prefix + name]) for name in names}
+def _under(prefix: str, expected: Arrays) -> Arrays:
+    """What stands in a reference under names that begin so, without that, in the order of the network."""
+    return {name.removeprefix(prefix): value for name, value in expected.items() if name.startswith(prefix)}
 
 
-def _median_distance(pairs: dict[str, tuple[Any, Any]]) -> float:
+def _median_distance(pairs: Pairs) -> float:
     return float(np.median(np.concatenate([_apart(got, want) for got, want in pairs.values()])))
 
 
@@ -381,7 +403,7 @@ def _distance(got: Any, want: Any) -> float:
     return float(_apart(got, want).max(initial=0.0))
 
 
-def _check_norm(quantity: str, pairs: dict[str, tuple[Any, Any]], tolerance: float) -> Check:
+def _check_norm(quantity: str, pairs: Pairs, tolerance: float) -> Check:
     """Of all tensors as one vector: the Euclidean norm of the difference over that of what it should be; with the
     tensor that has most of it."""
     squares = {name: float(np.square(_apart(got, want)).sum()) for name, (got, want) in pairs.items()}
@@ -394,7 +416,7 @@ def _check_norm(quantity: str, pairs: dict[str, tuple[Any, Any]], tolerance: flo
     )
 
 
-def _check_all(quantity: str, pairs: dict[str, tuple[Any, Any]], tolerance: float) -> Check:
+def _check_all(quantity: str, pairs: Pairs, tolerance: float) -> Check:
     """One check over named tensors, which come in the order of the network."""
     distances = {name: _distance(got, want) for name, (got, want) in pairs.items()}
     departing = [name for name, distance in distances.items() if not distance <= tolerance]

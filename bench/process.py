@@ -137,10 +137,11 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    def configure(self, timeout: float = IMPORT_TIMEOUT) -> dict[str, Any]:
-        """Import the framework.  Returns facts (``import_seconds``, ``versions``, ``rss_before``, ``rss_after``);
-        WorkerFailure "unsupported" where the backend can not run here."""
-        self.send("configure")
+    def configure(self, timeout: float = IMPORT_TIMEOUT, *, lean: bool = False) -> dict[str, Any]:
+        """Import the framework; ``lean``: without what it can do without, where importing is no figure.  Returns facts
+        (``import_seconds``, ``versions``, ``rss_before``, ``rss_after``); WorkerFailure "unsupported" where the backend
+        can not run here."""
+        self.send("configure", lean=lean)
         return self.configured(timeout)
 
     def configured(self, timeout: float = IMPORT_TIMEOUT) -> dict[str, Any]:

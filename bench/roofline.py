@@ -150,19 +150,26 @@ def numpy_copies(length: int, threads: int) -> Work:
 
 
 def measure_peaks(
-    settings: Iterable[Setting], backends: Sequence[str], *, logs: Path | None = None, waiting: Waiting | None = None
+    settings: Iterable[Setting],
+    backends: Sequence[str],
+    *,
+    logs: Path | None = None,
+    waiting: Waiting | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Entry], list[str]]:
     """The peaks of this machine at ``settings``, as run.json has them, and sentences about what could not be measured.
 
     ``backends``: whose libraries are measured, besides NumPy; those that are not installed are left out.  Takes a
     second for each library and setting, and what the imports take; workers that are ``waiting`` have done that.
+    ``tell`` hears what is done next, a line at a time.
     """
     if logs is None:
         with tempfile.TemporaryDirectory(prefix="daebench-") as folder:
-            return measure_peaks(settings, backends, logs=Path(folder), waiting=waiting)
+            return measure_peaks(settings, backends, logs=Path(folder), waiting=waiting, tell=tell)
     entries, troubles = [], []
     for setting in dict.fromkeys(settings):
-        found, failed = _measure_libraries(setting, libraries(backends, setting), logs, waiting or Waiting())
+        asked = libraries(backends, setting)
+        found, failed = _measure_libraries(setting, asked, logs, waiting or Waiting(), tell)
         troubles += failed
         if found:
             entries.append(_entry(setting, found))
@@ -181,7 +188,7 @@ def libraries(backends: Iterable[str], setting: Setting) -> dict[str, str]:
 
 
 def _measure_libraries(
-    setting: Setting, asked: dict[str, str], logs: Path, waiting: Waiting
+    setting: Setting, asked: dict[str, str], logs: Path, waiting: Waiting, tell: Callable[[str], None]
 ) -> tuple[dict[str, Entry], list[str]]:
     found: dict[str, Entry] = {}
     failed: list[str] = []
@@ -198,10 +205,14 @@ def _measure_libraries(
             worker = workers[library] = stack.enter_context(Worker(backend, setting, cpus, logs))
             if backend != REFERENCE:
                 ready[library] = pool.submit(worker.configure, IMPORT_TIMEOUT)
+        where = f"{setting.device}, {setting.threads} thread{'s' if setting.threads > 1 else ''}"
+        if ready:
+            tell(f"{where}: importing {', '.join(ready)} ...")
         for future in ready.values():
             with contextlib.suppress(WorkerFailure):
                 future.result()
         for library, worker in workers.items():
+            tell(f"{where}: measuring {library} ...")
             try:
                 if library in ready:
                     ready[library].result()

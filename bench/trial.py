@@ -22,7 +22,7 @@ from bench.cells import Noised, TrialCell
 from bench.kept import save_strip
 from bench.learning import Tell, learn
 from bench.lru import Lru
-from bench.networks import Networks
+from bench.networks import Networks, compiling_length
 from bench.parts import Parts
 from implementations import aligned, counter, parameters
 from implementations.adapter import Adapter, source_digest
@@ -206,12 +206,11 @@ class TrialBench:
                 self.adapter.build(cell.make_architecture(), cell.make_training(), cell.track)
         else:
             self._use(network.adapter, cell)
-        length = len(noisy.train)
-        if length not in network.epochs:
+        # Compilation is not training, and later cells of this network do without it.
+        length = compiling_length(self.adapter.compiles, len(noisy.train), cell.batch_size)
+        if length and length not in network.epochs:
             self.adapter.load_weights(parameters.initialise(cell.make_architecture(), cell.seed))
             self._stage(noisy.train, targets, cell)
-            # Compilation is not training, and later cells of this network do without it.  Only an epoch of the full
-            # length compiles all that is needed: some backends compile whole epochs.
             self.adapter.train_epoch(np.arange(length, dtype=np.int64))
             self.adapter.synchronize()
             network.epochs.add(length)

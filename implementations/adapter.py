@@ -39,6 +39,7 @@ ENTRY_POINTS = "daebench.backends"
 EXTRA_BACKENDS = "DAEBENCH_BACKENDS"
 
 Track = Literal["idiomatic", "tuned"]
+Compiles = Literal["nothing", "step", "epoch"]
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "float64", "bfloat16", "tf32"]
 TRACKS: tuple[Track, ...] = ("idiomatic", "tuned")
@@ -124,9 +125,19 @@ class Adapter(ABC):
     """Whether :meth:`build` takes trainings with native defaults (:mod:`implementations.native`), and
     :meth:`initial_weights` and :meth:`constants` are there.  Backends without are unsupported in such cells."""
 
+    spared: ClassVar[tuple[str, ...]] = ()
+    """Modules that the framework imports if they are there and that training and inference do without.  Processes whose
+    import is no figure, those of certificates and trials, do not let it find them."""
+
     keeps_memory: ClassVar[bool] = False
     """Whether the tuned track keeps memory on a CPU that threads of the framework's own take
     (:mod:`implementations.heap`): a process for that track alone is started with one arena."""
+
+    draws_weights: bool = True
+    """Whether the network that :meth:`build` makes is to have weights that the framework draws, as everybody's has.
+    The harness says no where it loads others anyway and what building costs is no figure: an adapter may then save
+    the drawing, and need not.  (Keras on JAX compiles a generator for each shape of a kernel: 3 s for dense, 6 for
+    conv.)"""
 
     # -- before any framework is imported ------------------------------------------------------------------------
 
@@ -177,6 +188,17 @@ class Adapter(ABC):
         """Make the model and the optimizer, replacing those before.  Its own figure (build).
 
         All that it makes hangs on attributes of this object: see :meth:`sibling`."""
+
+    @property
+    def compiles(self) -> Compiles:
+        """What of training the framework compiles, or traces, for the network that was built last: what runs before a
+        clock is read, so that training seconds hold no compilation.
+
+        ``nothing``: the first step costs what others cost.  ``step``: something for each size of a batch, whatever the
+        number of batches and of staged samples.  ``epoch``: something for each length of an epoch, or for each number
+        of staged samples; a whole epoch is trained and thrown away, which is right for everybody and so the default.
+        """
+        return "epoch"
 
     @abstractmethod
     def load_weights(self, weights: Weights) -> None:

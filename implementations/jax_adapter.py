@@ -6,7 +6,8 @@ idiomatic
 tuned
     The data on the device and an epoch as one compiled program: a loop over gathered batches, the state donated.  On a
     CPU XLA's convolutions use no library inside a loop: networks with convolutions are trained in steps there, or,
-    where transposed ones have many channels, as products of gathered windows.  Memory is kept from step to step
+    where transposed ones have many channels, as products of gathered windows; and XLA is asked to compile them quickly
+    (:func:`implementations.jax_device.quick_compilation`).  Memory is kept from step to step
     (:mod:`implementations.heap`).
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import jax_device, native
-from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
+from implementations.adapter import PRECISIONS, Adapter, Compiles, Device, Gradients, Setting, Track
 from implementations.aligned import aligned
 from implementations.architecture import Architecture, BatchNorm, Conv2DTranspose, LeakyReLU, is_trainable
 from implementations.epochs import loss_shape, room, with_room
@@ -134,10 +135,18 @@ class Jax(Adapter):
         def code(trainable: Any, fixed: Any, images: Any) -> Any:
             return network.encode(architecture, {**trainable, **fixed}, images, coarse)
 
-        self._differentiate = jax.jit(differentiate)
-        self._step = jax.jit(step, donate_argnums=0)
-        self._epoch = jax.jit(epoch, donate_argnums=0)
-        self._forward, self._code = jax.jit(forward), jax.jit(code)
+        quick = jax_device.quick_compilation(self.setting)
+        training_options = quick if track == "tuned" and architecture.is_convolutional else {}
+        self._step = jax.jit(step, donate_argnums=0, **training_options)
+        self._epoch = jax.jit(epoch, donate_argnums=0, **training_options)
+        self._forward = jax.jit(forward)
+        # Not timed, and run a few times at most.
+        self._differentiate = jax.jit(differentiate, **quick)
+        self._code = jax.jit(code, **quick)
+
+    @property
+    def compiles(self) -> Compiles:
+        return "epoch" if self._whole_epochs else "step"
 
     def _training_path(self) -> tuple[Convolve, bool]:
         """(how convolutions are trained, whether an epoch is one program).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,31 @@ def configure(setting: Setting) -> None:
         # By itself JAX multiplies float32 in TF32 where a GPU has it, and kernels that XLA writes itself do not ask
         # NVIDIA's variable.
         jax.config.update("jax_default_matmul_precision", "tensorfloat32" if setting.precision == "tf32" else "highest")
+
+
+def quick_compilation(setting: Setting) -> dict[str, Any]:
+    """Arguments for ``jax.jit`` that make XLA compile in half the time on a CPU; none where it does not know them.
+
+    Without its newer emitters of fused loops the step of conv takes 2.3 s to compile in place of 5.5, and the epoch of
+    bn 6.6 in place of 15.3; convolutional networks then train as fast (conv 533 and 545 images/s, strided 1,019 and
+    988, bn 302 and 294, where two runs of one program differ as much), dense ones 15 % slower.
+    """
+    return _QUICK if setting.device == "cpu" and _knows_quick() else {}
+
+
+_QUICK: dict[str, Any] = {"compiler_options": {"xla_cpu_use_fusion_emitters": False}}
+
+
+@cache
+def _knows_quick() -> bool:
+    """Options of XLA come and go with its versions: the smallest program is asked."""
+    import jax
+
+    try:
+        jax.jit(lambda x: x + 1, **_QUICK)(0)
+    except Exception:
+        return False
+    return True
 
 
 def why_unavailable(device: Device) -> str | None:

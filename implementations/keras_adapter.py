@@ -58,6 +58,8 @@ class KerasAdapter(Adapter):
     devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
     precisions = PRECISIONS
     offers_native = True
+    # For wrappers, plots and tables: half of what importing Keras costs where they are installed.
+    spared: ClassVar[tuple[str, ...]] = ("sklearn", "matplotlib", "pandas")
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:
@@ -105,7 +107,8 @@ class KerasAdapter(Adapter):
         # Binary cross-entropy is computed from logits, as Keras advises; for MSE the sigmoid is the last activation.
         # Natively it always is: Keras takes outputs for probabilities where nothing is said.
         self.ends_in_logits = training.loss == "bce" and not training.native
-        layers = [_layer(node, self._without_sigmoid, training.native) for node in nodes]
+        drawn = self.draws_weights or training.native
+        layers = [_layer(node, self._without_sigmoid, training.native, drawn) for node in nodes]
         # The names of the weights, in Keras' order: by layer, its trainable weights first.
         self.owners = [(layer, _names(node)) for node, layer in zip(nodes, layers, strict=True) if _names(node)]
         self.model = _model(architecture, layers, self._last_layers())
@@ -285,13 +288,15 @@ def _model(architecture: Architecture, layers: list[Any], last: Sequence[Any] = 
     return keras.Model(given, subtract([given, noise]))
 
 
-def _layer(node: Node, without_sigmoid: bool, native: bool) -> Any:
-    """The Keras layer; ``without_sigmoid`` leaves the sigmoid out, ``native`` what the specification does not name."""
+def _layer(node: Node, without_sigmoid: bool, native: bool, drawn: bool = True) -> Any:
+    """The Keras layer; ``without_sigmoid`` leaves the sigmoid out, ``native`` what the specification does not name.
+    Its kernel begins with zeros unless it is ``drawn``."""
     import keras
     from keras import layers as k
 
     name = node.name.replace(".", "_")
     layer = node.layer
+    kernels = "glorot_uniform" if drawn else "zeros"  # the former is Keras' default
     activation = getattr(layer, "activation", None)
     if activation == "sigmoid" and without_sigmoid:
         activation = None
@@ -307,11 +312,15 @@ def _layer(node: Node, without_sigmoid: bool, native: bool) -> Any:
         case Reshape(shape=shape):
             return k.Reshape(shape, name=name)
         case Dense(units=units):
-            return k.Dense(units, activation=activation, name=name)
+            return k.Dense(units, activation=activation, kernel_initializer=kernels, name=name)
         case Conv2D(filters=filters, kernel=size, stride=stride, padding=padding):
-            return k.Conv2D(filters, size, stride, padding, activation=activation, name=name)
+            return k.Conv2D(
+                filters, size, stride, padding, activation=activation, kernel_initializer=kernels, name=name
+            )
         case Conv2DTranspose(filters=filters, kernel=size, stride=stride, padding=padding):
-            return k.Conv2DTranspose(filters, size, stride, padding, activation=activation, name=name)
+            return k.Conv2DTranspose(
+                filters, size, stride, padding, activation=activation, kernel_initializer=kernels, name=name
+            )
         case MaxPool2D(size=size, padding=padding):
             return k.MaxPooling2D(size, padding=padding, name=name)
         case UpSampling2D(size=size):

@@ -3,7 +3,9 @@
 tuned
     Keras' stateless calls in compiled programs with donated state.  Dense networks: one program an epoch, a loop over
     gathered batches.  Convolutional ones on CPU: one program a step, because XLA's convolutions inside a loop run
-    there without the library that they use outside.  Memory is kept from step to step (:mod:`implementations.heap`).
+    there without the library that they use outside; and XLA is asked to compile these quickly
+    (:func:`implementations.jax_device.quick_compilation`).  Memory is kept from step to step
+    (:mod:`implementations.heap`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import jax_device
-from implementations.adapter import Device, Setting
+from implementations.adapter import Compiles, Device, Setting
 from implementations.architecture import Architecture
 from implementations.epochs import loss_shape, with_room
 from implementations.heap import keep_freed_memory
@@ -82,10 +84,15 @@ class KerasJax(KerasAdapter):
             return jax.nn.sigmoid(output) if self.ends_in_logits else output
 
         whole_epochs = self.setting.device != "cpu" or not architecture.is_convolutional
-        self._epoch = jax.jit(epoch, donate_argnums=0) if whole_epochs else None
-        self._step = jax.jit(step, donate_argnums=0)
+        quick = jax_device.quick_compilation(self.setting) if architecture.is_convolutional else {}
+        self._epoch = jax.jit(epoch, donate_argnums=0, **quick) if whole_epochs else None
+        self._step = jax.jit(step, donate_argnums=0, **quick)
         self._forward = jax.jit(forward)
         self._state: Any = None
+
+    @property
+    def compiles(self) -> Compiles:
+        return "epoch" if self.track == "tuned" and self._epoch is not None else "step"
 
     def load_weights(self, weights: Weights) -> None:
         # Copies: on a CPU, JAX may go on using the very memory of an array that it is given.
@@ -164,7 +171,9 @@ class KerasJax(KerasAdapter):
             return self.loss(clean, output), output
 
         trainable = [variable.value for variable in self.model.trainable_variables]
-        (loss, output), gradients = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(trainable)
+        quick = jax_device.quick_compilation(self.setting)
+        differentiate = jax.jit(jax.value_and_grad(loss_of, has_aux=True), **quick)
+        (loss, output), gradients = differentiate(trainable)
         return np.array(output), float(loss), [np.array(gradient) for gradient in gradients]
 
     def synchronize(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from implementations.adapter import Device, Setting, without_tf32
+from implementations.adapter import Compiles, Device, Setting, without_tf32
 from implementations.architecture import Architecture
 from implementations.epochs import loss_shape, with_room
 from implementations.keras_adapter import KerasAdapter
@@ -30,6 +30,7 @@ class KerasTensorFlow(KerasAdapter):
     packages = ("keras", "tensorflow")
     library = "tensorflow"
     sources = ("implementations.epochs",)
+    spared = (*KerasAdapter.spared, "jax")  # TensorFlow Lite converts from it
 
     @classmethod
     def environment(cls, setting: Setting) -> dict[str, str]:
@@ -91,10 +92,13 @@ class KerasTensorFlow(KerasAdapter):
 
         @tf.function(jit_compile=self._whole_epochs, input_signature=signature)  # type: ignore[untyped-decorator]
         def epoch(noisy: Any, clean: Any, order: Any, batches: Any) -> Any:
-            total = tf.zeros((), noisy.dtype)
-            for index in tf.range(batches):
+            index, total = tf.constant(0), tf.zeros((), noisy.dtype)
+            # Not ``for index in tf.range(batches)``: XLA takes the end of a range for a constant of the program, and
+            # compiles anew for every number of batches (2 s each for dense).
+            while index < batches:
                 rows = tf.ensure_shape(tf.slice(order, [index * batch_size], [batch_size]), (batch_size,))
                 total += step(tf.gather(noisy, rows), tf.gather(clean, rows))
+                index += 1
             return total
 
         @tf.function(jit_compile=compiled)  # type: ignore[untyped-decorator]
@@ -105,6 +109,11 @@ class KerasTensorFlow(KerasAdapter):
         # For the last batch of an epoch, if it is smaller: compiling for one step an epoch would not pay.
         self._rest = tf.function(train, jit_compile=False)
         self._epoch, self._forward = epoch, forward
+
+    @property
+    def compiles(self) -> Compiles:
+        # ``fit`` and the loop over plain steps are graphs of a batch; XLA makes a program for a number of images.
+        return "epoch" if self.track == "tuned" and self._whole_epochs else "step"
 
     def stage(self, noisy: Array, clean: Array) -> None:
         import tensorflow as tf

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import torch_device
-from implementations.adapter import Device, Setting, Track
+from implementations.adapter import Compiles, Device, Setting, Track
 from implementations.architecture import Architecture
 from implementations.keras_adapter import KerasAdapter, as_specified
 from implementations.parameters import Array, Weights
@@ -80,6 +80,10 @@ class KerasTorch(KerasAdapter):
     def build(self, architecture: Architecture, training: Training, track: Track) -> None:
         torch_device.set_up(self.setting, track)
         super().build(architecture, training, track)
+
+    @property
+    def compiles(self) -> Compiles:
+        return "nothing"
 
     def build_tuned(self, architecture: Architecture) -> None:
         self._reset_torch_optimizer()

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from implementations import torch_device
-from implementations.adapter import PRECISIONS, Adapter, Device, Gradients, Setting, Track
+from implementations.adapter import PRECISIONS, Adapter, Compiles, Device, Gradients, Setting, Track
 from implementations.architecture import Architecture
 from implementations.parameters import Array, Weights
 from implementations.training import Training
@@ -95,6 +95,10 @@ class Torch(Adapter):
         self.forward_loss = torch.compile(forward_loss) if compiled else forward_loss
         self.forward = torch.compile(self._logits) if compiled else self._logits
         torch_device.reset_peak_memory(self.setting)
+
+    @property
+    def compiles(self) -> Compiles:
+        return "step" if self.track == "tuned" and self.setting.device == "cuda" else "nothing"
 
     def _logits(self, noisy: torch.Tensor) -> torch.Tensor:
         """What the network gives, in the type of images and losses: losses are computed behind it."""

@@ -149,7 +149,7 @@ def test_what_is_wrong_with_a_file_is_said_in_one_message(
         ["run", "quick", "--dry-run"],
         ["verify"],
         ["list", "backends"],
-        ["doctor", "--no-peaks"],
+        ["doctor"],
         ["reproduce", "dense", "--dry-run"],
         ["compare", "--live"],
         ["denoise", "picture.png", "--record", "0", "-o", "out"],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -307,20 +308,56 @@ def test_data_list_is_list_datasets(daebench: Any) -> None:
 
 
 def test_doctor_knows_what_is_here_and_how_to_get_the_rest(daebench: Any) -> None:
-    facts = json.loads(daebench("doctor", "--no-peaks", "--json").out)
+    facts = json.loads(daebench("doctor", "--json").out)
     assert facts["peaks"] == []
     assert {"fake", "absent", "torch"} <= {row["name"] for row in facts["backends"]}
     assert facts["devices"]["cpu"] is None
-    shown = daebench("doctor", "--no-peaks").out
+    shown = daebench("doctor").out
     assert "pip install no-such-framework" in shown
     assert "daebench data get mnist" in shown
+
+
+def test_doctor_measures_only_when_it_is_told_to_and_says_what_it_is_at(
+    daebench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench import roofline
+
+    with monkeypatch.context() as patch:
+        patch.setattr(roofline, "Worker", lambda *arguments: pytest.fail("nothing was to be measured"))
+        assert json.loads(daebench("doctor", "--json").out)["peaks"] == []
+    peak = {
+        "device": "cpu", "precision": "float32", "threads": 1, "gemm_flops_per_second": 7e10, "gemm_library": "numpy",
+        "libraries": {"numpy": 7e10}, "copy_bytes_per_second": 9e9, "measured": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+
+    def measured(settings: Any, backends: Any, *, tell: Any) -> Any:
+        assert {setting.device for setting in settings} == {"cpu"}
+        tell("cpu, 1 thread: measuring numpy ...")
+        return [peak], ["the peak of torch on cpu was not measured: it is ill"]
+
+    monkeypatch.setattr(roofline, "measure_peaks", measured)
+    shown = daebench("doctor", "--measure")
+    assert "measuring numpy" in shown.err
+    assert shown.out.index("no-such-framework") < shown.out.index("GFLOP/s"), "what is installed comes first"
+    assert "it is ill" in shown.out
+    answer = daebench("doctor", "--measure", "--json")
+    assert "measuring numpy" in answer.err
+    facts = json.loads(answer.out)
+    assert facts["peaks"] == [peak]
+    assert facts["warnings"][-1].endswith("it is ill")
+
+
+def test_every_field_of_doctor_is_documented(daebench: Any) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)`", text, re.MULTILINE)
+    assert sorted(told) == sorted(json.loads(daebench("doctor", "--json").out))
 
 
 def test_doctor_without_any_backend_is_not_content(daebench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from implementations import adapter
 
     monkeypatch.setattr(adapter, "backends", dict)
-    assert daebench("doctor", "--no-peaks").code == 1
+    assert daebench("doctor").code == 1
 
 
 # -- runs ----------------------------------------------------------------------------------------------------------

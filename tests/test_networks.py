@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from fake_backend import Fake
 from bench import lanes, networks, trial
 from bench.cells import CertificateCell, TrialCell
 from bench.lanes import Job, Lanes, Waiting
-from bench.networks import Networks
+from bench.networks import Networks, compiling_length
 from bench.process import Worker, distinct_cores
-from implementations.adapter import Setting, adapter_class, backends
+from implementations.adapter import Compiles, Setting, adapter_class, backends
 
 INSTALLED = [name for name in backends() if not adapter_class(name).missing()]
 BATCH = 16
@@ -113,6 +114,61 @@ def test_an_epoch_of_another_length_is_not_compiled_in_the_time_of_training(
     assert [length // BATCH for length in lengths] == [2, 2, 4, 4, 2]
 
 
+class Compiling(Fake):
+    """Takes a second, and nothing else does, for every size of a batch or length of an epoch that is new to its
+    network."""
+
+    kind: Compiles = "nothing"
+    clock = 0.0
+    lengths: list[int]
+
+    @property
+    def compiles(self) -> Compiles:
+        return self.kind
+
+    def build(self, *arguments: Any) -> None:
+        super().build(*arguments)
+        self.met: set[int] = set()
+        self.lengths = []
+
+    def train_epoch(self, order: Any) -> float:
+        size = self.training.batch_size
+        sizes = {len(order[start : start + size]) for start in range(0, len(order), size)}
+        wanted: set[int] = {"nothing": set[int](), "step": sizes, "epoch": {len(order)}}[self.kind]
+        type(self).clock += len(wanted - self.met)
+        self.met |= wanted
+        self.lengths.append(len(order))
+        return super().train_epoch(order)
+
+
+@pytest.mark.parametrize(
+    ("kind", "thrown_away"), [("nothing", []), ("step", [2 * BATCH + 3]), ("epoch", [4 * BATCH + 3, 5 * BATCH + 3])]
+)
+def test_no_more_is_thrown_away_than_what_compiles(
+    kind: Compiles, thrown_away: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "perf_counter", lambda: Compiling.clock)
+    adapter = Compiling()
+    adapter.kind = kind
+    adapter.configure(Setting())
+    bench = trial.TrialBench(adapter)
+    trained = []
+    for batches in (4, 5):
+        result = bench.run(cell(train=batches * BATCH + 3, epochs=2), tmp_path)
+        assert result["metrics"]["train_seconds"] == 0.0, "no compilation among the seconds of training"
+        trained += [batches * BATCH + 3] * 2
+    for length in trained:
+        adapter.lengths.remove(length)
+    assert adapter.lengths == thrown_away
+
+
+@pytest.mark.parametrize(("samples", "expected"), [(256, 32), (259, 35), (19, 19), (16, 16), (7, 7)])
+def test_steps_are_compiled_for_full_batches_and_the_last_one(samples: int, expected: int) -> None:
+    assert compiling_length("step", samples, BATCH) == expected
+    assert compiling_length("epoch", samples, BATCH) == samples
+    assert compiling_length("nothing", samples, BATCH) == 0
+
+
 def test_few_networks_are_kept_and_only_those_of_one_track(counting: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "MOST_KEPT", 2)
     held = Networks(counting)
@@ -155,7 +211,7 @@ class Stub:
     def __init__(self, backend: str, setting: Setting, cpus: Sequence[int], logs: Path) -> None:
         self.cpus, self.met = tuple(cpus), set[Any]()
 
-    def configure(self, timeout: float) -> None:
+    def configure(self, timeout: float, *, lean: bool) -> None:
         pass
 
     def request(self, verb: str, timeout: float, on_notice: Any, **payload: Any) -> dict[str, Any]:

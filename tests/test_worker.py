@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import queue
@@ -24,6 +25,7 @@ from bench.cells import TrialCell
 from bench.kept import save_strip
 from bench.learning import image_loss
 from bench.process import REFERENCE, Program, Worker, WorkerFailure, WorkerStopped, distinct_cores
+from bench.worker import without
 from implementations.adapter import Setting
 
 
@@ -311,3 +313,14 @@ def test_notices_are_heard_while_the_answer_is_awaited(tmp_path: Path) -> None:
     with Worker("fake", Setting(), [], tmp_path / "logs", program) as worker:
         assert worker.request("trial", 30, heard.append) == {"status": 1}
     assert heard == [{"epoch": 1}, {"epoch": 2}]
+
+
+def test_what_an_adapter_spares_is_hidden_while_it_imports_and_no_longer() -> None:
+    sys.modules.pop("wave", None)
+    colorsys = importlib.import_module("colorsys")  # what is there already stays
+    with without(["wave", "colorsys"]):
+        with pytest.raises(ImportError):
+            importlib.import_module("wave")
+        assert sys.modules["colorsys"] is colorsys
+    assert importlib.import_module("wave").open
+    assert sys.modules["colorsys"] is colorsys

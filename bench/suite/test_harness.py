@@ -18,8 +18,10 @@ import pytest
 from bench import certificates, corruption, datasets, quality
 from bench.cells import TimingCell
 from bench.plan import certificate_for
+from bench.process import ROOT
 from bench.records import Ended, make_record, now
-from bench.suite.conftest import scalars
+from bench.suite.certificate_cost import processor_seconds
+from bench.suite.conftest import CLOCK, scalars
 
 IMAGES = 500
 """Test images of a trial in the standard sweep."""
@@ -90,6 +92,21 @@ def test_certificate_lookup(benchmark: Any, tmp_path: Path, monkeypatch: pytest.
     certificates.store(cell, "f" * 16, {"status": "ok", "checks": []})
     found = benchmark(certificates.lookup, cell, "f" * 16)
     assert found == {"status": "ok", "checks": []}
+
+
+@pytest.mark.benchmark(group="harness: certificates", timer=CLOCK)
+def test_certificates_of_quick(benchmark: Any) -> None:
+    """All of them from an empty cache, in seconds of processor time; beside another checkout:
+    :mod:`bench.suite.certificate_cost`."""
+
+    def prove() -> dict[str, Any]:
+        found = processor_seconds(ROOT, "quick")
+        CLOCK.advance(found["seconds"])
+        return found
+
+    found = benchmark.pedantic(prove, rounds=1)
+    benchmark.extra_info.update(scalars({"supervisor_seconds": found["supervisor"], **found["statuses"]}))
+    assert found["statuses"]["ok"] >= 1
 
 
 @pytest.mark.benchmark(group="harness: report")

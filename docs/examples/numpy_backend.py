@@ -30,8 +30,8 @@ def scatter(windows, shape, k, s, pad):
 class NumPy(Adapter):
     name = "numpy"
     packages = ("numpy",)
-    tracks = ("idiomatic",)
-    devices = ("cpu",)
+    tracks, devices = ("idiomatic",), ("cpu",)
+    compiles = "nothing"
 
     @classmethod
     def refusal(cls, architecture, training):

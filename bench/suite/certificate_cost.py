@@ -1,0 +1,103 @@
+"""What certificates cost in processor time, from an empty cache; of two checkouts in turn:
+
+    python -m bench.suite.certificate_cost --base ../another/checkout
+    python -m bench.suite.certificate_cost --base ../another/checkout --what all --backend torch
+
+Processor time of all processes, references included: what neighbours take on the machine counts less than in wall time,
+but threads of one core share it, so the checkouts take turns and each has its median.  A checkout runs by its own
+``.venv`` if it has one, and else by this interpreter.  A round of quick takes some minutes, one of all half an
+hour or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.process import ROOT
+
+# Runs in either checkout, so it asks for nothing that only one of them has.
+_PROGRAM = """
+import json, resource, sys
+from collections import Counter
+
+def spent():
+    return [sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+
+if __name__ == "__main__":
+    what, backends = sys.argv[1], [name for name in sys.argv[2].split(",") if name]
+    from bench.certifying import run_certificates
+    if what == "all":
+        from bench.cli_facts import certificate_cells
+        names = ("architecture", "loss", "optimizer", "precision", "track")
+        cells = certificate_cells(backend=backends or None, device="cpu", **dict.fromkeys(names))
+    else:
+        from bench.plan import make_plan
+        from bench.sweep import load_sweep
+        cells = make_plan(load_sweep(what)).certificates
+        cells = [cell for cell in cells if not backends or cell.backend in backends]
+    before = spent()
+    records = run_certificates(cells, use_cache=False)
+    after = spent()
+    statuses = Counter(record["status"] for record in records)
+    seconds = [late - early for early, late in zip(before, after)]
+    print(json.dumps({"seconds": sum(seconds), "supervisor": seconds[0], "statuses": statuses}))
+"""
+
+
+def processor_seconds(root: Path, what: str, backends: Sequence[str] = ()) -> dict[str, Any]:
+    """``seconds`` of processor time that the certificates of a shipped sweep, or "all" that `daebench verify` would
+    prove, take the checkout ``root`` from an empty cache; ``supervisor``: its own part; ``statuses``: how many ended
+    how."""
+    own = root / ".venv" / "bin" / "python"
+    with tempfile.TemporaryDirectory(prefix="daebench-cost-") as folder:
+        program = Path(folder) / "program.py"
+        program.write_text(_PROGRAM, encoding="utf-8")
+        done = subprocess.run(
+            [str(own) if own.exists() else sys.executable, str(program), what, ",".join(backends)],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root), "DAEBENCH_CACHE": str(Path(folder) / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError(f"{root}: {done.stderr.strip()[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.suite.certificate_cost", description=__doc__.split("\n")[0])
+    parser.add_argument("--base", type=Path, help="a checkout to compare with")
+    parser.add_argument("--what", default="quick", help="a shipped sweep, or all (default: quick)")
+    parser.add_argument("--backend", action="append", default=[], help="only those of this backend (repeatable)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn (default: 3)")
+    options = parser.parse_args(arguments)
+    sides = {"base": options.base.resolve(), "here": ROOT} if options.base else {"here": ROOT}
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    for turn in range(options.rounds):
+        for side, root in sides.items():
+            found = processor_seconds(root, options.what, options.backend)
+            seconds[side].append(found["seconds"])
+            told = ", ".join(f"{count} {status}" for status, count in sorted(found["statuses"].items()))
+            print(f"round {turn + 1}, {side}: {found['seconds']:.1f} s of processor time ({told})", flush=True)
+    for side, values in seconds.items():
+        spread = f"{min(values):.1f} to {max(values):.1f}"
+        print(f"{side}: {statistics.median(values):.1f} s, {spread} ({sides[side]})")
+    if options.base:
+        ratios = [here / base for here, base in zip(seconds["here"], seconds["base"], strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"here / base: {statistics.median(ratios):.2f}, {spread} (round by round)")
+
+
+if __name__ == "__main__":
+    main()
