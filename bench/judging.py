@@ -49,3 +49,8 @@ def run_yardsticks(
         for cell in ordered
     ]  # fmt: skip
     Lanes(work, pools=pools, logs=logs, deadline=deadline, cut=cut, waiting=waiting).run(on_end)
+
+
+def share_of(cells: Sequence[YardstickCell], left: float, *, most: float) -> float:
+    """Of the ``left`` seconds of a budget: what ``cells`` need, or ``most`` of it; 0 where there is no budget."""
+    return min(most, RESERVE * yardsticks_seconds(cells) / left) if cells and left > 0 else 0.0

@@ -20,7 +20,8 @@ import numpy as np
 from bench import corruption, datasets, machine, whole
 from bench.cells import CROSS_NOISE_SEPARATOR, Cell, CertificateCell, Quality, TimingCell, TrialCell
 from bench.datasets import folder
-from bench.sweep import ALL, CONVERGED, DEFAULT, FIRST, NONE, TEST, Sweep, SweepError, Timing
+from bench.sweep import CONVERGED, DEFAULT, FIRST, NONE, TEST, Sweep, SweepError, Timing
+from bench.sweep_values import ALL
 from bench.yardstick_plan import yardsticks_for
 from bench.yardsticks import YardstickCell
 from implementations import adapter, catalog

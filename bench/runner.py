@@ -19,8 +19,8 @@ from bench import machine, roofline
 from bench.cells import Cell, Point, TimingCell, TrialCell
 from bench.certifying import run_certificates
 from bench.confirm import saved
-from bench.estimate import by_cell, estimate, side_by_side, workload_seconds, yardsticks_seconds
-from bench.judging import RESERVE, run_yardsticks
+from bench.estimate import by_cell, estimate, side_by_side, workload_seconds
+from bench.judging import run_yardsticks, share_of
 from bench.lanes import Job, Lanes, Waiting, core_pools
 from bench.once import Once
 from bench.plan import Plan, Session, certificate_for, planned
@@ -245,11 +245,8 @@ class _Run:
         self._skip(self.yardsticks, "yardsticks", reason)
 
     def _yardstick_share(self) -> float:
-        """Of the time that is left: what the yardsticks need, or as much of it as they may have."""
-        if self.end is None or not self.yardsticks:
-            return 0.0
-        left = max(self.end - time.monotonic(), 1e-3)
-        return min(YARDSTICK_SHARE, RESERVE * yardsticks_seconds(self.yardsticks) / left)
+        left = 0.0 if self.end is None else self.end - time.monotonic()
+        return share_of(self.yardsticks, left, most=YARDSTICK_SHARE)
 
     def _time(self) -> None:
         if not self.sessions:

@@ -21,18 +21,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bench import corruption
 from bench.cells import EVALUATE, QUALITIES, VALIDATIONS, Evaluate, Quality
+from bench.sweep_values import (
+    ALL,
+    batches,
+    channels,
+    corruptions,
+    networks,
+    numbers,
+    one_of,
+    optimizers,
+    single,
+    texts,
+    truths,
+)
 from bench.words import did_you_mean, split_outside
-from implementations import adapter, catalog, training
-from implementations.architecture import SpecificationError
+from implementations import adapter, training
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -49,8 +60,6 @@ CONVERGED = "converged"
 """For ``epochs``: until the validation PSNR has stopped rising, at most ``max_epochs``."""
 NONE = "none"
 """For ``max_seconds``: no limit."""
-ALL = "all"
-"""For ``backend`` and ``architecture``: every one; for ``train``, ``test`` and ``size``: what the data set has."""
 FIRST = "first"
 """For ``latent`` and ``loss`` in [timing]: only the first value of the sweep."""
 
@@ -59,131 +68,37 @@ class SweepError(ValueError):
     """What is wrong with a sweep: which file, field and value, what is allowed, what to do."""
 
 
-def _one_of(names: Callable[[], Iterable[str]], *words: str) -> Callable[[Any], list[str]]:
-    def check(value: Any) -> list[str]:
-        allowed = [*words, *names()]
-        for item in _listed(value):
-            if item not in allowed:
-                hint = did_you_mean(str(item), allowed)
-                raise ValueError(f"{item!r} is unknown{hint}; allowed are {', '.join(allowed)}")
-        return _listed(value)
-
-    return check
-
-
-def _networks(value: Any) -> list[str]:
-    """In their one spelling, so that a network that is named twice is seen."""
-    names = []
-    for item in _listed(value):
-        try:
-            names.append(item if item == ALL else catalog.canonical(item))
-        except SpecificationError as error:
-            raise ValueError(f"{error}; or {ALL}") from None
-    return _listed(names)
-
-
-def _single(check: Callable[[Any], list[Any]]) -> Callable[[Any], Any]:
-    return lambda value: check([value])[0]
-
-
-def _numbers(kind: type, low: float, *words: str, above: bool = False) -> Callable[[Any], list[Any]]:
-    name = "a whole number" if kind is int else "a number"
-    allowed = " or ".join([f"{name} {'above' if above else 'from'} {low}", *map(repr, words)])
-
-    def check(value: Any) -> list[Any]:
-        for item in _listed(value):
-            number = isinstance(item, kind) or (kind is float and isinstance(item, int))
-            fits = number and not isinstance(item, bool) and (low < item if above else low <= item) and item < 2**63
-            if not fits and item not in words:
-                hint = did_you_mean(item, words) if isinstance(item, str) and words else ""
-                raise ValueError(f"{item!r} is not allowed here{hint}: use {allowed}")
-        return _listed(value)
-
-    return check
-
-
-def _truths(value: Any) -> list[Any]:
-    for item in _listed(value):
-        if not isinstance(item, bool):
-            raise ValueError(f"{item!r} is not allowed here: use true or false, or both in a list")
-    return _listed(value)
-
-
-def _corruptions(value: Any) -> list[str]:
-    """Canonical texts, so that "gaussian(0.40)" and "gaussian(0.4)" are one cell."""
-    return [str(corruption.parse(_text(item))) for item in _listed(value)]
-
-
-def _optimizers(value: Any) -> list[str]:
-    """With all that is named: natively it counts, whatever its value.  Matched cells have a shorter spelling."""
-    _listed([training.canonical_optimizer(_text(item)) for item in _listed(value)])
-    return [training.canonical_optimizer(item, defaults="native") for item in _listed(value)]
-
-
-def _texts(value: Any) -> list[str]:
-    return [_text(item) for item in _listed(value)]
-
-
-def _text(item: Any) -> str:
-    if not isinstance(item, str) or not item:
-        raise ValueError(f"{item!r} is not allowed here: use text in quotes")
-    return item
-
-
-def _listed(value: Any) -> list[Any]:
-    """A single value stands for a list of one.  No value twice."""
-    items = list(value) if isinstance(value, list | tuple) else [value]
-    if not items:
-        raise ValueError("an empty list leaves nothing to run: name a value, or leave the axis out")
-    for index, item in enumerate(items):
-        if item in items[:index]:
-            raise ValueError(f"{item!r} stands there twice: name every value once")
-    return items
-
-
-def _batches(value: Any) -> list[int]:
-    """Unlike an axis it may be empty: then none is measured."""
-    return _numbers(int, 1)(value) if value != [] else []
-
-
-def _channels(value: Any) -> list[int]:
-    for item in _listed(value):
-        if isinstance(item, bool) or item not in (1, 3):
-            raise ValueError(f"{item!r} is not allowed here: use 1 (gray) or 3 (colour)")
-    return _listed(value)
-
-
 class Axes(BaseModel):
     """Values by axis; None where nothing is said.  Every list has at least one value, none twice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Annotated[list[str] | None, BeforeValidator(_one_of(adapter.backends, ALL))] = None
-    device: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: adapter.DEVICES))] = None
-    precision: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: adapter.PRECISIONS))] = None
-    threads: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
-    defaults: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: training.DEFAULTS))] = None
-    architecture: Annotated[list[str] | None, BeforeValidator(_networks)] = None
-    latent: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, DEFAULT))] = None
-    dataset: Annotated[list[str] | None, BeforeValidator(_texts)] = None
-    train: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None
-    test: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 2, ALL))] = None
-    size: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, ALL))] = None
-    channels: Annotated[list[int] | None, BeforeValidator(_channels)] = None
-    corruption: Annotated[list[str] | None, BeforeValidator(_corruptions)] = None
-    clip: Annotated[list[bool] | None, BeforeValidator(_truths)] = None
-    refresh: Annotated[list[bool] | None, BeforeValidator(_truths)] = None
-    repeats: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
-    validation: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: VALIDATIONS))] = None
-    val: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, DEFAULT, TEST))] = None
-    loss: Annotated[list[str] | None, BeforeValidator(_one_of(lambda: training.LOSSES))] = None
-    optimizer: Annotated[list[str] | None, BeforeValidator(_optimizers)] = None
-    learning_rate: Annotated[list[float | str] | None, BeforeValidator(_numbers(float, 0, DEFAULT, above=True))] = None
-    batch_size: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
-    epochs: Annotated[list[int | str] | None, BeforeValidator(_numbers(int, 1, CONVERGED))] = None
-    max_epochs: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
-    max_seconds: Annotated[list[float | str] | None, BeforeValidator(_numbers(float, 0, NONE, above=True))] = None
-    seed: Annotated[list[int] | None, BeforeValidator(_numbers(int, 0))] = None
+    backend: Annotated[list[str] | None, BeforeValidator(one_of(adapter.backends, ALL))] = None
+    device: Annotated[list[str] | None, BeforeValidator(one_of(lambda: adapter.DEVICES))] = None
+    precision: Annotated[list[str] | None, BeforeValidator(one_of(lambda: adapter.PRECISIONS))] = None
+    threads: Annotated[list[int] | None, BeforeValidator(numbers(int, 1))] = None
+    defaults: Annotated[list[str] | None, BeforeValidator(one_of(lambda: training.DEFAULTS))] = None
+    architecture: Annotated[list[str] | None, BeforeValidator(networks)] = None
+    latent: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 1, DEFAULT))] = None
+    dataset: Annotated[list[str] | None, BeforeValidator(texts)] = None
+    train: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 1, ALL))] = None
+    test: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 2, ALL))] = None
+    size: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 1, ALL))] = None
+    channels: Annotated[list[int] | None, BeforeValidator(channels)] = None
+    corruption: Annotated[list[str] | None, BeforeValidator(corruptions)] = None
+    clip: Annotated[list[bool] | None, BeforeValidator(truths)] = None
+    refresh: Annotated[list[bool] | None, BeforeValidator(truths)] = None
+    repeats: Annotated[list[int] | None, BeforeValidator(numbers(int, 1))] = None
+    validation: Annotated[list[str] | None, BeforeValidator(one_of(lambda: VALIDATIONS))] = None
+    val: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 1, DEFAULT, TEST))] = None
+    loss: Annotated[list[str] | None, BeforeValidator(one_of(lambda: training.LOSSES))] = None
+    optimizer: Annotated[list[str] | None, BeforeValidator(optimizers)] = None
+    learning_rate: Annotated[list[float | str] | None, BeforeValidator(numbers(float, 0, DEFAULT, above=True))] = None
+    batch_size: Annotated[list[int] | None, BeforeValidator(numbers(int, 1))] = None
+    epochs: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 1, CONVERGED))] = None
+    max_epochs: Annotated[list[int] | None, BeforeValidator(numbers(int, 1))] = None
+    max_seconds: Annotated[list[float | str] | None, BeforeValidator(numbers(float, 0, NONE, above=True))] = None
+    seed: Annotated[list[int] | None, BeforeValidator(numbers(int, 0))] = None
 
     def given(self) -> dict[str, list[Value]]:
         """The axes that were given."""
@@ -238,18 +153,18 @@ class Timing(BaseModel):
     """Measured blocks per contestant, workload and round."""
     block_seconds: float = Field(0.25, gt=0, le=3600)
     """What a block is meant to last."""
-    backend: Annotated[list[str], BeforeValidator(_one_of(adapter.backends, ALL))] = [ALL]
+    backend: Annotated[list[str], BeforeValidator(one_of(adapter.backends, ALL))] = [ALL]
     """Only these are timed."""
-    tracks: Annotated[list[adapter.Track], BeforeValidator(_one_of(lambda: adapter.TRACKS))] = list(adapter.TRACKS)
-    latent: Annotated[Timed, BeforeValidator(_timed(_numbers(int, 1)))] = "first"
-    loss: Annotated[Timed, BeforeValidator(_timed(_one_of(lambda: training.LOSSES)))] = "first"
-    threads: Annotated[list[int] | None, BeforeValidator(_numbers(int, 1))] = None
+    tracks: Annotated[list[adapter.Track], BeforeValidator(one_of(lambda: adapter.TRACKS))] = list(adapter.TRACKS)
+    latent: Annotated[Timed, BeforeValidator(_timed(numbers(int, 1)))] = "first"
+    loss: Annotated[Timed, BeforeValidator(_timed(one_of(lambda: training.LOSSES)))] = "first"
+    threads: Annotated[list[int] | None, BeforeValidator(numbers(int, 1))] = None
     """Threads of every contestant; those of [axes] if nothing is said."""
     settle_blocks: int = Field(24, ge=0, le=400, strict=True)
     """Short blocks before those that count, in which the steady state is looked for: with fewer than 12 nothing can be
     said of it, and 0 saves the time.  A slow backend gets fewer."""
     inference: bool = Field(True, strict=True)
-    inference_batches: Annotated[list[int], BeforeValidator(_batches)] = []
+    inference_batches: Annotated[list[int], BeforeValidator(batches)] = []
     """Batch sizes at which inference is measured besides; each makes every network anew."""
     latency: bool = Field(True, strict=True)
     energy: bool = Field(False, strict=True)
@@ -269,7 +184,7 @@ class Scoring(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    evaluate: Annotated[Evaluate, BeforeValidator(_single(_one_of(lambda: EVALUATE)))] = "patches"
+    evaluate: Annotated[Evaluate, BeforeValidator(single(one_of(lambda: EVALUATE)))] = "patches"
     """Score test images of the size trained on, or whole images of any size."""
     cross_noise: bool = Field(False, strict=True)
     """Score every network under all corruptions of the sweep, not its own alone."""
@@ -279,7 +194,7 @@ class Scoring(BaseModel):
     """Keep the trained weights in the run folder."""
     yardsticks: bool = Field(False, strict=True)
     """Score classical denoisers and the best linear denoiser of each code's size too, beside what costs nothing."""
-    quality: Annotated[Quality, BeforeValidator(_single(_one_of(lambda: QUALITIES)))] = "all"
+    quality: Annotated[Quality, BeforeValidator(single(one_of(lambda: QUALITIES)))] = "all"
     """Let every backend train all its cells, or each cell one of them, while the others confirm a sample."""
 
 

@@ -12,7 +12,8 @@ from bench.cells import TimingCell, TrialCell
 from bench.datasets import images, published
 from bench.plan import Plan, make_plan
 from bench.reproduce.recipe import Recipe, RecipeError, Variant
-from bench.sweep import ALL, DEFAULTS, TEST, Scoring, Sweep, Timing
+from bench.sweep import DEFAULTS, TEST, Scoring, Sweep, Timing
+from bench.sweep_values import ALL
 from implementations import adapter
 from results.schema import Record
 
