@@ -41,7 +41,6 @@ CERTIFICATE_SHARE, TRIAL_SHARE, YARDSTICK_SHARE = 0.35, 0.6, 0.3
 """Of a budget: at most this for certificates, of the rest this for trials, and of what is then left this for
 yardsticks; what a phase leaves, the next has.  Without timing, trials get all but what yardsticks are expected to
 take, YARDSTICK_SHARE at most, and yardsticks all."""
-
 PEAKS_BUDGET = 120.0
 """Seconds that must be left of a budget for the machine's peaks to be measured, which takes a tenth of that."""
 

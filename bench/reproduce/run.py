@@ -12,7 +12,7 @@ from bench.cells import TimingCell, TrialCell
 from bench.datasets import images, published
 from bench.plan import Plan, make_plan
 from bench.reproduce.recipe import Recipe, RecipeError, Variant
-from bench.sweep import DEFAULTS, TEST, Scoring, Sweep, Timing
+from bench.sweep import DEFAULTS, Scoring, Sweep, Timing
 from bench.sweep_values import ALL
 from implementations import adapter
 from results.schema import Record
@@ -109,8 +109,6 @@ def _sweep(recipe: Recipe, variant: Variant, wishes: Wishes, write: bool) -> tup
     backends = wishes.backends or (recipe.file.backend,)
     grid: dict[str, list[Any]] = {
         **DEFAULTS,
-        # All five sources look at their test images while they train.
-        "val": [TEST],
         **{name: [value] for name, value in axes.items()},
         "backend": list(adapter.backends()) if ALL in backends else list(backends),
         "device": list(wishes.devices or _devices(recipe)),
