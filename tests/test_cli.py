@@ -369,6 +369,7 @@ backend = ["fake", "absent"]
 architecture = "dense"
 latent = 4
 size = 12
+val = "test"    # the fake backend goes by the number of images
 train = {train}
 test = 20
 batch_size = 20
