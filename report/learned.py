@@ -21,6 +21,8 @@ from results.statistics import Interval, mean_interval
 
 MOST_TIMES = 100.0
 """Nobody trains a network so many times as long to see whether it catches up, and no slope holds for that."""
+LEAST_TIMES = 1.1
+"""More training than this is told as a number."""
 NAMED = 3
 """Of networks that have not learned, so many are named in a sentence."""
 TOPICS = ("Quality", "Worth", "Robustness", "Codes", "Defaults", "Time to PSNR", "Agreement")
@@ -169,6 +171,8 @@ def times_text(times: Interval) -> str:
     """ "about 4.0 times", "about 4.0 times (2.9 to more than 100 times)", "more than 100 times"."""
     if not times.value <= MOST_TIMES:
         return f"more than {MOST_TIMES:g} times"
+    if times.value < LEAST_TIMES:  # "1.0 times" says nothing
+        return f"less than {LEAST_TIMES:g} times"
     said = f"about {text.significant(times.value, 2)} times"
     if math.isnan(times.low) or math.isnan(times.high):
         return said
@@ -194,10 +198,9 @@ def outlook(label: str, leader: Learned, rivals: Iterable[Rival]) -> str:
     chasing = [(times_needed(one.gap.value, slope), one) for one, slope in late if one.behind]
     if chasing:
         times, first = min(chasing, key=lambda pair: pair[0].value)
-        several = f", of {len(chasing)} unfinished ones the first," if len(chasing) > 1 else ""
         parts.append(
-            f"{first.label}{several} would need {times_text(times)} the training to close the gap at its "
-            f"present slope ({first.learned.slope})"
+            f"{first.label} would need {times_text(times)} the training to close the gap at its present slope "
+            f"({first.learned.slope})"
         )
     rising = [(one.label, slope.value) for one, slope in late if not one.behind]
     if leader.unfinished and leader.rising:

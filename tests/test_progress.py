@@ -194,7 +194,9 @@ def test_the_time_left_of_published_trials_would_have_been_right(name: str, monk
     """Their lines are said again, each when it was said: 120 trials of five backends, and 16 of two."""
     lines = (PUBLISHED / name / "records.jsonl").read_text().splitlines()
     ran = [record for record in map(json.loads, lines) if record["kind"] == "trial" and record["seconds"]]
-    ran = [{**record, "cell": TrialCell.from_axes(record["cell"]).axes()} for record in ran]  # with axes that came later
+    ran = [
+        {**record, "cell": TrialCell.from_axes(record["cell"]).axes()} for record in ran
+    ]  # with axes that came later
     plan = Plan(name, "", {}, (), tuple(TrialCell.from_axes(record["cell"]) for record in ran), (), ())
     clock = begin = min(map(_started, ran))
     end = max(map(_ended_at, ran))
