@@ -19,6 +19,7 @@ UNNAMED: Mapping[str, Any] = {
     "device": "cpu", "precision": "float32", "threads": 1, "defaults": "matched", "height": 28, "width": 28,
     "channels": 1, "optimizer": "adam", "learning_rate": 0.001, "clip": True, "refresh": False, "repeats": 1,
     "validation": "noisy", "evaluate": "patches", "cross_noise": "", "codes": False, "keep_weights": False,
+    "val": "test", "until": "epochs",
 }  # fmt: skip
 """Axes that a label leaves out at these values.  Labels join entries: a new axis belongs here with the value that old
 entries had, or their series end."""
@@ -102,6 +103,7 @@ def label(axes: Mapping[str, Any]) -> str:
         for name, value in axes.items()
         if name not in _LEADING and value is not None and UNNAMED.get(name) != value
     ]
+    rest += ["val default"] if axes.get("val", UNNAMED["val"]) is None else []
     return ", ".join([head, *rest])
 
 

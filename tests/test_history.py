@@ -218,6 +218,7 @@ def test_a_label_is_the_same_with_axes_that_came_later() -> None:
     later = {**axes, **LATER_AXES["trial"]}
     assert label(later) == label(axes)
     assert label({**later, "evaluate": "whole"}) != label(axes)
+    assert label({**later, "val": None}) != label(axes), "trained on fewer images"
 
 
 def test_no_two_cells_of_a_run_have_the_same_label(recorded: Path) -> None:

@@ -126,9 +126,9 @@ def test_a_table_with_both_kinds_of_intervals_says_which_is_which(seeded: Run, r
     table = quality_tables.quality_table(quality(load_run(tmp_path / "part")))
     for row in table.rows:
         for name, cell in zip(table.columns[2:], row[2:], strict=True):
-            assert cell.note.endswith("(images)") is name.startswith("conv"), name
+            assert ("(images)" in cell.note) is name.startswith("conv"), name
     plain = quality_tables.quality_table(quality(run))
-    assert not any(cell.note.endswith("(images)") for row in plain.rows for cell in row), "one kind needs no name"
+    assert not any("(images)" in cell.note for row in plain.rows for cell in row), "one kind needs no name"
 
 
 def test_the_worst_case_is_said_and_comes_first_where_it_is_worst(run: Run) -> None:
