@@ -32,7 +32,7 @@ from bench.cells import EVALUATE, QUALITIES, VALIDATIONS, Evaluate, Quality
 from bench.sweep_values import (
     ALL,
     batches,
-    channels,
+    channel_counts,
     corruptions,
     networks,
     numbers,
@@ -84,7 +84,7 @@ class Axes(BaseModel):
     train: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 1, ALL))] = None
     test: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 2, ALL))] = None
     size: Annotated[list[int | str] | None, BeforeValidator(numbers(int, 1, ALL))] = None
-    channels: Annotated[list[int] | None, BeforeValidator(channels)] = None
+    channels: Annotated[list[int] | None, BeforeValidator(channel_counts)] = None
     corruption: Annotated[list[str] | None, BeforeValidator(corruptions)] = None
     clip: Annotated[list[bool] | None, BeforeValidator(truths)] = None
     refresh: Annotated[list[bool] | None, BeforeValidator(truths)] = None

@@ -101,7 +101,7 @@ def batches(value: Any) -> list[int]:
     return numbers(int, 1)(value) if value != [] else []
 
 
-def channels(value: Any) -> list[int]:
+def channel_counts(value: Any) -> list[int]:
     for item in listed(value):
         if isinstance(item, bool) or item not in (1, 3):
             raise ValueError(f"{item!r} is not allowed here: use 1 (gray) or 3 (colour)")

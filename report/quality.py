@@ -112,7 +112,7 @@ class Quality:
     """Trials by backends without certificate, left out of all averages."""
     trials_of: Trials = field(repr=False)
     """The records that each of ``scores`` is made from."""
-    pairing: Pairing = field(repr=False)
+    pairing: Pairing = field(repr=False, compare=False)
     """How far configurations are apart."""
     learned: dict[tuple[Condition, Configuration], Learned] = field(default_factory=dict)
     agreed: tuple[Judged, ...] = ()

@@ -314,7 +314,7 @@ def test_bytes_are_the_same_on_every_machine() -> None:
     [
         ({"images": np.zeros((2, 28, 28, 1), np.uint8)}, "as_float"),
         ({"images": np.zeros((2, 28, 28), np.float32)}, "(n, h, w, c)"),
-        ({"split": "validation"}, "train and test"),
+        ({"split": "holdout"}, "train, test, validation"),
         ({"epoch": -1}, "epoch -1"),
         ({"first": -1}, "first -1"),
         ({"corruption": "nothing(1)"}, "'nothing' is unknown"),

@@ -220,10 +220,10 @@ def test_the_quick_sweep_has_what_it_promises(monkeypatch: pytest.MonkeyPatch) -
     }
     rare = set(grids) - {"keras[tensorflow]", "torch"}
     assert {"keras[jax]", "keras[torch]"} <= rare
-    assert len(grids["torch"]) == 2 * 2 * 2 * 2 * 2, "networks, codes, losses, corruptions, levels"
+    assert len(grids["torch"]) == 2 * 2 * 2 * 2, "networks, codes, corruptions, levels"
     assert grids["torch"] == grids["keras[tensorflow]"]
     for other in rare:
-        assert {network for network, *_ in grids[other]} == {"dense", "conv"}
+        assert {network for network, *_ in grids[other]} == {"dense"}, "for some, convolutions take minutes"
         assert grids[other] < grids["torch"], "the same cells, so that backends can be compared"
     timed = {(cell.backend, cell.architecture, cell.track) for s in made.sessions for cell in s.cells}
     for backend in ("torch", "keras[tensorflow]"):

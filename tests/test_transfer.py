@@ -103,11 +103,11 @@ def test_trials_share_the_noisy_sets(adapter: Watched, tmp_path: Path, monkeypat
     monkeypatch.setattr(quality, "score_basic", counted)
     bench = TrialBench(adapter)
     bench.run(cell(), tmp_path)
-    assert len(scored) == 2 * 2, "two other noises: before and after the network"
+    assert len(scored) == 1 + 2 * 2, "the mean image; two other noises: before and after the network"
     bench.run(cell(latent=3), tmp_path)
-    assert len(scored) == 4 + 2, "another network of the same seed needs the scores after it alone"
+    assert len(scored) == 5 + 2, "another network of the same seed needs the scores after it alone"
     bench.run(cell(seed=1), tmp_path)
-    assert len(scored) == 6 + 4, "another seed has noise of its own"
+    assert len(scored) == 7 + 4, "another seed has noise of its own"
 
 
 def test_fewer_sets_are_kept_than_there_is_room_for(clean: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
