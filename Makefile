@@ -17,10 +17,10 @@ bench: $(STAMP)  ## run the quick sweep and write its report
 	$(BIN)/daebench run quick
 
 test: $(STAMP)  ## run the tests (some of them: make test TESTS="-k corruption")
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --timeout=1500 -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --timeout=3000 -m "not slow" $(TESTS)
 
 slow: $(STAMP)  ## run the tests that need minutes: simulations in full, live comparisons, the workflow on a toy repository
-	$(BIN)/python -m pytest --timeout=1500 -m slow $(TESTS)
+	$(BIN)/python -m pytest --timeout=3000 -m slow $(TESTS)
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
