@@ -78,7 +78,7 @@ def test_settings_of_a_record_are_checked_too() -> None:
 
 def test_a_picture_that_is_too_small_is_refused_by_name() -> None:
     text = "wavelet(wavelet=db1, levels=3, threshold=BayesShrink, sigma=0.1, ycbcr=false, shifts=0)"
-    with pytest.raises(YardstickError, match="wavelet.* is not made for images of 4x4 pixels"):
+    with pytest.raises(YardstickError, match=r"wavelet.* is not made for images of 4x4 pixels"):
         parse_method(text).denoise(IMAGES[:, :4, :4])
     colour = text.replace("ycbcr=false", "ycbcr=true")
     with pytest.raises(YardstickError, match="gray"):
