@@ -7,12 +7,14 @@ that meets much less noise than it has learned takes the picture's own detail fo
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 
 from bench import corruption
 from bench.cells import TrialCell
 from bench.trained.level import Level
 from bench.trained.pictures import Picture
+from bench.words import visible
 
 CLEAN = 0.012
 """Noise up to this (3 of 255) is not worth a denoiser, which takes more away than that: pictures as cameras give them
@@ -97,8 +99,8 @@ def before(level: Level, cell: TrialCell, picture: Picture) -> str | None:
 def training_line(cell: TrialCell, sigma: float) -> str:
     """The command that trains a network for noise of ``sigma`` on the images of ``cell``."""
     sweep = "whole" if cell.evaluate == "whole" else "advise"
-    dataset = f" --set 'dataset={cell.dataset}'" if cell.dataset != "photos" else ""
-    return f"daebench run {sweep}{dataset} --set 'corruption=gaussian({sigma:.2g})' --set keep_weights=true"
+    axes = (f"dataset={visible(cell.dataset)}", f"corruption=gaussian({sigma:.2g})", "keep_weights=true")
+    return f"daebench run {sweep} " + " ".join(f"--set {shlex.quote(axis)}" for axis in axes)
 
 
 def after(level: Level, removed: float) -> str | None:
