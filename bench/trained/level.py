@@ -113,7 +113,7 @@ def _smallest(patches: Values) -> float:
     for start in range(len(eigenvalues)):
         rest = eigenvalues[start:]
         mean = rest.mean()
-        if np.count_nonzero(rest > mean) <= np.count_nonzero(rest < mean):
+        if np.count_nonzero(rest > mean) >= np.count_nonzero(rest < mean):
             return max(float(mean), 0.0)
     return max(float(eigenvalues[-1]), 0.0)
 
