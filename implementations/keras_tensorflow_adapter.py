@@ -84,9 +84,12 @@ class KerasTensorFlow(KerasAdapter):
             return value
 
         self._whole_epochs = compiled and self.setting.device == "cpu"
-        step = train if self._whole_epochs else tf.function(train, jit_compile=compiled)
-        # Traced once, for epochs of any length over any number of images.
+        # Traced once each, for batches of any size and epochs of any length over any number of images: tracing Keras'
+        # layers and optimizer takes a second, and where sizes are known the graphs learn them when they are compiled.
         images = tf.TensorSpec((None, *architecture.input_shape), self.setting.dtype)
+        # For the last batch of an epoch, if it is smaller: compiling for one step an epoch would not pay.
+        self._rest = tf.function(train, input_signature=(images, images), jit_compile=False)
+        step = tf.function(train, jit_compile=True) if compiled and not self._whole_epochs else self._rest
         # What the loop counts with has 32 bits: beside a GPU TensorFlow keeps these on the host, which needs them.
         signature = (images, images, tf.TensorSpec((None,), "int64"), tf.TensorSpec((), "int32"))
 
@@ -101,13 +104,11 @@ class KerasTensorFlow(KerasAdapter):
                 index += 1
             return total
 
-        @tf.function(jit_compile=compiled)  # type: ignore[untyped-decorator]
+        @tf.function(jit_compile=compiled, input_signature=(images,))  # type: ignore[untyped-decorator]
         def forward(noisy: Any) -> Any:
             output = model(noisy, training=False)
             return tf.sigmoid(output) if self.ends_in_logits else output
 
-        # For the last batch of an epoch, if it is smaller: compiling for one step an epoch would not pay.
-        self._rest = tf.function(train, jit_compile=False)
         self._epoch, self._forward = epoch, forward
 
     @property
