@@ -147,6 +147,13 @@ class KerasTensorFlow(KerasAdapter):
         outputs = [self._forward(noisy[start : start + size]) for start in range(0, len(noisy), size)]
         return np.concatenate([output.numpy() for output in outputs])
 
+    def encode(self, images: Array) -> Array:
+        # Called and not predicted: tracing costs more than some batches of what is not timed.
+        self.architecture.check_code()
+        size, images = self.training.batch_size, np.asarray(images, self.setting.dtype)
+        parts = [self.encoder(images[start : start + size], training=False) for start in range(0, len(images), size)]
+        return np.concatenate([np.asarray(part, self.setting.dtype).reshape(len(part), -1) for part in parts])
+
     def differentiate(self, noisy: Array, clean: Array) -> tuple[Array, float, list[Array]]:
         import tensorflow as tf
 
