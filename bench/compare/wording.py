@@ -219,9 +219,9 @@ def legend(comparison: Comparison) -> str:
                        (("time", units.get("ratio", [])), ("PSNR", units.get("dB", []))) if some])  # fmt: skip
     level = f", with its {100 * comparison.confidence:g} % interval" if comparison.confidence else ""
     return (
-        f"Judged against a margin of {margins}. Change: how much more the head takes, or loses{level}. Improved: that "
-        "lies below 0; pass: below the margin; regressed: above 0, by a stricter test, for all figures share the chance "
-        "of a false alarm. Finds: what would have been found in 95 of 100 such measurements. Needs: how much longer a "
+        f"Judged against a margin of {margins}. Change: what more the head takes, or loses{level}. Improved: that lies "
+        "below 0; pass: below the margin; regressed: above 0, by a stricter test, since all figures share the chance of "
+        "a false alarm. Finds: what would have been found in 95 of 100 such measurements. Needs: how much longer a "
         "measurement would have to be to find the margin (–: no such measurement would)."
     )
 
