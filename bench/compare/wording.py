@@ -220,7 +220,7 @@ def legend(comparison: Comparison) -> str:
     level = f", with its {100 * comparison.confidence:g} % interval" if comparison.confidence else ""
     return (
         f"Judged against a margin of {margins}. Change: what more the head takes, or loses{level}. Improved: that lies "
-        "below 0; pass: below the margin; regressed: above 0, by a stricter test, since all figures share the chance of "
+        "below 0; pass: below the margin; regressed: above 0, by a stricter test, since all share the chance of "
         "a false alarm. Finds: what would have been found in 95 of 100 such measurements. Needs: how much longer a "
         "measurement would have to be to find the margin (–: no such measurement would)."
     )
