@@ -232,16 +232,21 @@ def _renamed(base: Run, head: Run, here: Mapping[str, Record], there: Mapping[st
         gone, came = values[0] - values[1], values[1] - values[0]
         candidates: dict[str, list[str]] = {}
         for key, record in there.items():
-            if record["cell"][axis] in came and key not in here:
+            if record["cell"][axis] in came and key not in here and not _chosen(record, axis):
                 candidates.setdefault(_key(record["kind"], {**record["cell"], axis: ""}), []).append(key)
         for key, record in here.items():
             cell = record["cell"]
-            if cell[axis] not in gone or key in there or key in names:
+            if cell[axis] not in gone or key in there or key in names or _chosen(record, axis):
                 continue
             found = candidates.get(_key(record["kind"], {**cell, axis: ""}), [])
             if len(found) == 1 and _same_network(hashes, cell, there[found[0]]["cell"]):
                 names[key] = found[0]
     return _one_to_one(names)
+
+
+def _chosen(record: Record, axis: str) -> bool:
+    """Whether the run itself chose this backend for the cell: that says nothing of its name."""
+    return axis == "backend" and role(record) is not None
 
 
 def _one_to_one(names: Mapping[str, str]) -> dict[str, str]:
