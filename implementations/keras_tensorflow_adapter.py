@@ -165,9 +165,9 @@ class KerasTensorFlow(KerasAdapter):
 
         # By what the track trains with: in mixed precision XLA adds up otherwise than plain steps do.
         compiled = self._compiled if self.track == "tuned" else self.model.jit_compile
-        if compiled and self.setting.precision == "bfloat16":
-            differentiated = tf.function(differentiated, jit_compile=True)
-        output, loss, gradients = differentiated(tf.constant(noisy), tf.constant(clean))
+        whole = compiled and self.setting.precision == "bfloat16"
+        compute = tf.function(differentiated, jit_compile=True) if whole else differentiated
+        output, loss, gradients = compute(tf.constant(noisy), tf.constant(clean))
         return output.numpy(), float(loss), [np.array(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
     def synchronize(self) -> None:

@@ -134,6 +134,7 @@ def match(base: Run, head: Run, kinds: Sequence[Kind]) -> Matching:
         f"{_what(new, labels)} (the base ended as {here[key]['status']})"
         for key, new in there.items()
         if new["kind"] != "certificate" and key in here and new["status"] == "ok" and here[key]["status"] != "ok"
+        if not trainers.known(new)
     ]
     return Matching(tuple(pairs), tuple(missing), tuple(added), tuple(renamed), tuple(failed))
 
