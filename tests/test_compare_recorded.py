@@ -69,8 +69,8 @@ def test_intervals_of_all_rows_have_one_level(tmp_path: Path) -> None:
     of two levels as one interval."""
     others = [axes(latent=latent) for latent in (1, 2, 4, 8, 16, 32, 128)]
     calm = [timing(cell, rates(1000)) for cell in others]
-    base = [timing(DENSE, [1000.0, 1150.0]), *calm]
-    found = compare(tmp_path, base, [timing(DENSE, [1800.0, 2070.0]), *calm])
+    base = [timing(DENSE, [1000.0, 1080.0]), *calm]
+    found = compare(tmp_path, base, [timing(DENSE, [1800.0, 1944.0]), *calm])
     assert found.confidence == pytest.approx(0.98)
     fast = row(found, "latent=64,")
     assert fast.outcome == "improved"
