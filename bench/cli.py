@@ -238,7 +238,7 @@ def _report(runs: Sequence[Path], output: Path | None) -> None:
     from report import publish
 
     published = publish(list(runs), output)
-    cli_show.report(published.path, published.findings, published.commands)
+    cli_show.report(published.path, published.findings, published.commands, published.departures)
 
 
 def _print_json(value: Any) -> None:

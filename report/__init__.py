@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,14 @@ class Published:
     """A report that was written, and what it says.
 
     ``findings``: sentences with intervals, the most important first; plain text, never empty.  ``commands``: (what for,
-    command line) to use what the run recommends; empty for a run that was not made to recommend.
+    command line) to use what the run recommends; empty for a run that was not made to recommend.  ``departures``: who
+    does not compute the specification, why, and what that means for who trains so.
     """
 
     path: Path
     findings: list[str]
     commands: list[tuple[str, str]]
+    departures: list[str] = field(default_factory=list)
 
 
 def publish(runs: Sequence[Path | str], output: Path | str | None = None) -> Published:
@@ -38,6 +40,7 @@ def publish(runs: Sequence[Path | str], output: Path | str | None = None) -> Pub
     # Late: the command line imports this package, and pandas and altair take a second.
     from report.page import make_page, render
     from report.sentences import analyse
+    from results.departures import sentence
     from results.loading import load_run, merge
     from results.writing import write_text
 
@@ -49,7 +52,8 @@ def publish(runs: Sequence[Path | str], output: Path | str | None = None) -> Pub
     write_text(path, page)
     advice = analysis.advice
     commands = list(advice.commands) if advice is not None and advice.prominent else []
-    return Published(path, _sentences(analysis), commands)
+    departures = list(dict.fromkeys(sentence(found.record) for found in analysis.proof.departures()))
+    return Published(path, _sentences(analysis), commands, departures)
 
 
 def write_report(runs: Sequence[Path | str], output: Path | str | None = None) -> Path:

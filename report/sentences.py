@@ -30,6 +30,7 @@ from report.start import Epoch, Meeting, Start, epoch_of, start
 from report.tracks import Gain, gains
 from results.breakeven import breakeven
 from results.coarseness import as_exact, is_reduced
+from results.departures import meaning
 from results.loading import Run
 from results.roles import figures
 
@@ -383,6 +384,8 @@ def certificate_findings(proof: Certification) -> list[Finding]:
             f"{cell['backend']} {cell['track']} departs on {cell['architecture']} at {departure.quantity}{tensor}"
             f"{times}{more}: shown, not ranked"
         )
+        if means := meaning(departure.record):
+            parts.append(f"for who trains so: {means}")
     for precision, names in as_exact(proof.records).items():
         parts.append(f"{precision} changes nothing in {text.listing(names)}: outputs are as exact as in float32")
     crashed = [record for record in tried if record["status"] not in ("ok", "parity_failed")]
