@@ -25,6 +25,7 @@ from bench.compare.estimates import Estimate, Judged, judge_family, paired, welc
 from bench.compare.matching import Pair, match
 from report.text import count
 from results.comparison import METRICS, Comparison, Metric, Row, Unit
+from results.completeness import completeness
 from results.loading import Run, is_native, load_run
 from results.rates import rate, undisturbed_latencies
 from results.schema import Kind, Record
@@ -344,6 +345,9 @@ def _warnings(runs: tuple[Run, Run], drafts: Sequence[_Draft], drift: float, shi
         for text in dict.fromkeys(found):
             texts.append(f"{name}, {count(found.count(text), 'timing record')}: {text}")
         texts += [f"{name}: {note}" for note in run.notes]
-        if not run.about.get("finished"):
+        done = completeness(run)
+        if done.unfinished:
+            texts.append(f"{name}: the run is unfinished: {done.sentence}")
+        elif not run.about.get("finished"):
             texts.append(f"{name}: the run was not finished")
     return texts
