@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bench.datasets import folder as image_folder
+from bench.datasets.base import DataError
 from report import REPORT
 from results.journal import RECORDS, RUN_FILE, TORN, JournalError, move_aside, named, read_run_file
 
@@ -70,12 +71,15 @@ def check_own(option: str, folder: Path, *, beside: Iterable[str] = ()) -> None:
 
 def check_apart(option: str, folder: Path, data: Iterable[str]) -> None:
     """PlaceError where ``folder`` and a folder of images among ``data`` are one, or one is inside the other: what is
-    written there would be read as images."""
+    written there would be read as images.  Folders that are not here are nobody's concern."""
     place = _resolved(folder)
     for name in data:
         if not name.startswith(image_folder.PREFIX):
             continue
-        images = _resolved(image_folder.root_of(name))
+        try:
+            images = _resolved(image_folder.root_of(name))
+        except DataError:
+            continue
         how = ""
         if place == images:
             how = f"is the folder of the images ({name})"
@@ -85,8 +89,8 @@ def check_apart(option: str, folder: Path, data: Iterable[str]) -> None:
             how = f"has the folder of the images ({name}) inside"
         if how:
             raise PlaceError(
-                f"{option} {folder}: {how}, so that pictures of the run would become images of the data set: name a "
-                "folder elsewhere"
+                f"{option} {folder}: {how}, so that pictures written there would become images of the data set: name "
+                "a folder elsewhere"
             )
 
 
