@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from bench import machine, places, roofline, run_file
 from bench.cells import Cell, Point, TimingCell, TrialCell
@@ -114,12 +114,23 @@ class _Run:
         self.fingerprint_of = Fingerprints()
         self.environment = machine.environment_id(facts)
         self.latest: dict[str, Record] = {record["id"]: record for record in journal.records}
+        self.written: set[str] = set()
+        """Ids of the records of this call."""
         self.ran = 0
         self.waiting = Waiting()
         self.once = None
         if plan.quality == "once":
             self.once = Once(plan.trials, self._is_pending, self._record, self.latest.values, self.environment)
-        self.about = self._about(facts, data)
+        self.about = run_file.contents(
+            plan,
+            self._chosen(),
+            run_file.before(folder),
+            environment=self.environment,
+            facts=facts,
+            data=data or {},
+            hashes=self.fingerprint_of.contents,
+            notes=self.notes,
+        )
         self.certificates = self._pending(plan.certificates)
         self.trials = self.once.left() if self.once else self._pending(plan.trials)
         self.yardsticks = self._pending(plan.yardsticks)
@@ -313,7 +324,7 @@ class _Run:
         """Returns the seconds of one round."""
         start = time.monotonic()
         part = replace(session, cells=tuple(cells))
-        owners = [self.environment, *(identity(cell, self.fingerprint_of(cell)) for cell in cells)]
+        owners = [self.environment, *map(self._id, cells)]
         kept = Rounds(self.folder / "sessions" / f"{part.key()}.json", owners)
         run = SessionRun(
             part,
@@ -333,8 +344,11 @@ class _Run:
 
     # -- what is done and what is not ----------------------------------------------------------------------------
 
+    def _id(self, cell: Point) -> str:
+        return identity(cell, self.fingerprint_of(cell))
+
     def _record(self, cell: Point) -> Record | None:
-        return self.latest.get(identity(cell, self.fingerprint_of(cell)))
+        return self.latest.get(self._id(cell))
 
     def _status(self, cell: Point) -> str:
         record = self._record(cell)
@@ -385,7 +399,7 @@ class _Run:
 
     def _skip(self, cells: Sequence[Point], phase: str, reason: str) -> None:
         """Say so for those of ``cells`` that have not been run: in a record each, and in one line for all."""
-        left = [cell for cell in cells if self._status(cell) in ("", "skipped")]
+        left = [cell for cell in cells if self._status(cell) in ("", "skipped") and self._id(cell) not in self.written]
         for cell in left:
             # Once is enough, unless another call has left it out for another reason.
             if (known := self._record(cell)) is None or known["reason"] != reason:
@@ -407,22 +421,10 @@ class _Run:
     def _append(self, record: Record, phase: str | None) -> None:
         self.journal.append(record, supersede=True)
         self.latest[record["id"]] = record
+        self.written.add(record["id"])
         self.ran += record["status"] not in ("skipped", "unsupported")
         if phase:
             self.progress.cell(phase, record)
-
-    def _about(self, facts: dict[str, Any], data: Mapping[str, str | None] | None) -> dict[str, Any]:
-        """run.json, with what earlier calls have put there."""
-        return run_file.contents(
-            self.plan,
-            self._chosen(),
-            run_file.before(self.folder),
-            environment=self.environment,
-            facts=facts,
-            data=data or {},
-            hashes=self.fingerprint_of.contents,
-            notes=self.notes,
-        )
 
     def _progress(self) -> Progress:
         pending: dict[str, Sequence[Point]] = {
