@@ -130,7 +130,7 @@ def run(
     outcome = run(plan, folder, options)
     cli_show.outcome(outcome)
     if outcome.counts:
-        _report([folder], None)
+        _report([folder], None, told=True)
     if outcome.interrupted:
         command = f"daebench run {sweep}" + (f" --out {folder}" if out else "")
         print(f"Interrupted. `{command}`, with the same options, goes on where this stopped.", file=sys.stderr)
@@ -234,7 +234,7 @@ def report(
     """Write the report of one run, or of several together."""
     if output is not None:
         cli_compare.check_place("--output", output, makes_folders=True)
-    _report(runs, output, everything)
+    _report(runs, output, everything=everything)
 
 
 app.command()(cli_compare.compare)
@@ -260,15 +260,14 @@ def data_list(as_json: AsJson = False) -> None:
     list_("datasets", as_json)
 
 
-def _report(runs: Sequence[Path], output: Path | None, everything: bool = False) -> None:
+def _report(runs: Sequence[Path], output: Path | None, *, everything: bool = False, told: bool = False) -> None:
+    """``told``: whether it has been said how much of the plan is done."""
     from bench import cli_show
     from report import publish
 
     published = publish(list(runs), output, everything=everything)
-    shown = (
-        cli_show.FINDINGS + published.unfinished
-    )  # that all is not done is said before the others, not in their place
-    cli_show.report(published.path, published.findings[:shown], published.commands)
+    unfinished = "" if told else published.unfinished
+    cli_show.report(published.path, published.findings, published.commands, unfinished)
 
 
 def _print_json(value: Any) -> None:

@@ -132,10 +132,13 @@ def outcome(outcome: Outcome) -> None:
         console.print(f"[yellow]left out:[/yellow] {count} cell{'s' * (count != 1)}: {escape(reason)}")
 
 
-def report(path: Path, findings: Sequence[str], commands: Sequence[tuple[str, str]] = ()) -> None:
-    """Where the report is, its first ``findings``, and the ``commands`` (what for, line) that it recommends."""
+def report(path: Path, findings: Sequence[str], commands: Sequence[tuple[str, str]] = (), unfinished: str = "") -> None:
+    """Where the report is, what matters most in it, and the ``commands`` (what for, line) that it recommends; but
+    first, where the run is ``unfinished``, how far."""
     console = _console()
-    for number, sentence in enumerate(findings, 1):
+    if unfinished:
+        console.print(f"[yellow]unfinished:[/yellow] {escape(unfinished)}")
+    for number, sentence in enumerate(findings[:FINDINGS], 1):
         console.print(f"{number}. {escape(sentence)}")
     # Not through rich, which would break long lines: commands and the path are there to be copied.
     for what, line in commands:

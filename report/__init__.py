@@ -25,15 +25,15 @@ LONGEST = 120
 class Published:
     """A report that was written, and what it says.
 
-    ``findings``: sentences with intervals, the most important first; plain text, never empty.  Where not all that was
-    planned is done (``unfinished``), the first says so.  ``commands``: (what for, command line) to use what the run
-    recommends; empty for a run that was not made to recommend.
+    ``findings``: sentences with intervals, the most important first; plain text, never empty.  ``commands``: (what for,
+    command line) to use what the run recommends; empty for a run that was not made to recommend.  ``unfinished``: how
+    much of what was planned is not done, and why, which is to be said before any finding; "" where all is.
     """
 
     path: Path
     findings: list[str]
     commands: list[tuple[str, str]]
-    unfinished: bool = False
+    unfinished: str = ""
 
 
 def publish(runs: Sequence[Path | str], output: Path | str | None = None, *, everything: bool = False) -> Published:
@@ -66,7 +66,7 @@ def publish(runs: Sequence[Path | str], output: Path | str | None = None, *, eve
         if one.advice is not None and one.advice.prominent
         for what, line in one.advice.commands
     ]
-    return Published(path, _sentences(analysis), commands, analysis.done.unfinished)
+    return Published(path, _sentences(analysis), commands, analysis.done.sentence)
 
 
 def joint_folder(runs: Sequence[Path]) -> Path:

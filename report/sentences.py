@@ -33,12 +33,9 @@ from report.start import Epoch, Meeting, Start
 from report.tracks import Gain
 from results.breakeven import breakeven
 from results.coarseness import as_exact, is_reduced
-from results.completeness import Completeness
 
 ADVICE = "Recommendation"
 """Topic of the finding that the report shows apart."""
-UNFINISHED = "Unfinished"
-"""Topic of the finding that comes before all others."""
 MOST_SENTENCES = 2
 """With more timed networks than this, the winners share one sentence."""
 MOST_COMPARISONS = 10
@@ -64,7 +61,6 @@ def findings(analysis: Analysis) -> list[Finding]:
     parts = [(one, _of_set(one, analysis)) for one in analysis.sets]
     none = learned.none_of([lesson for one in analysis.sets for lesson in one.lessons])
     found = [
-        *_if_said(UNFINISHED, _unfinished(analysis.done)),  # before anything is made of what there is
         *_if_said("Inputs", inputs.said(analysis.given)),  # before what rests on it
         *(finding for _, (first, _) in parts for finding in first),
         *reproduction_findings(analysis.reproduced),
@@ -76,9 +72,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         *steady_findings(analysis.loads),
         *certificate_findings(analysis.proof),
     ]
-    said = [finding for finding in found if finding.topic != UNFINISHED]
-    nothing = Finding("Nothing", "No cell of this run has come to a figure; its records say why")
-    return found if said else [*found, nothing]
+    return found or [Finding("Nothing", "No cell of this run has come to a figure; its records say why")]
 
 
 def _of_set(one: Scored, analysis: Analysis) -> tuple[list[Finding], list[Finding]]:
@@ -106,13 +100,6 @@ def _of_set(one: Scored, analysis: Analysis) -> tuple[list[Finding], list[Findin
         return replace(finding, headline=said[:1].upper() + said[1:] if one.data.label else said)
 
     return [told(finding) for finding in first], [told(finding) for finding in then]
-
-
-def _unfinished(done: Completeness) -> tuple[str, str] | None:
-    """That not all of the plan is done, and so what everything else rests on."""
-    if not done.unfinished:
-        return None
-    return done.headline, f"{done.reason}. All that follows rests on these alone; the same command goes on"
 
 
 def _if_said(topic: str, said: tuple[str, str] | None) -> list[Finding]:
