@@ -12,7 +12,7 @@ from typing import Any
 import fake_backend
 import fake_run
 import pytest
-from recorded_runs import axes, rates, timing, trial, write
+from recorded_runs import ENVIRONMENT, axes, rates, timing, trial, write
 
 from bench import cli, runner
 from bench.compare.export import export_figures, figures_of_run, origin_of_run
@@ -32,7 +32,9 @@ BUDGET = "the budget of 10s ended before it"
 def made(folder: Path, change: Callable[[dict[str, Any]], None] = lambda about: None, done: int = 1) -> Path:
     """Four planned trials and a timing, of which the first ``done`` trials are done, and one is skipped."""
     records = [trial(axes(), 18.0 + seed, seed=seed) for seed in range(done)]
-    records.append(fake_run.record("trial", {**records[0]["cell"], "seed": 3}, "skipped", BUDGET))
+    records.append(
+        fake_run.record("trial", {**records[0]["cell"], "seed": 3}, "skipped", BUDGET, environment=ENVIRONMENT)
+    )
     records.append(timing(axes(), rates(1000.0)))
     write(folder, records)
     about = read_run_file(folder)
@@ -137,10 +139,10 @@ def test_histories_say_so_and_take_no_mean_over_fewer_seeds(tmp_path: Path, caps
 
 def test_two_folders_of_images_are_two_series(tmp_path: Path) -> None:
     for name, digest in (("A", "1a2b3c4d"), ("B", "5e6f7a8b"), ("A", "99999999")):
-        made_up = trial({**axes(), "dataset": f"folder:{name}"}, 18.0)
+        made_up = trial(axes(), 18.0)
         fingerprint = f"{fake_run.FINGERPRINT}.{digest}"
-        identity = f"{made_up['id'].partition('-')[0]}-{fingerprint}"
-        write(tmp_path / digest, [{**made_up, "fingerprint": fingerprint, "id": identity}])
+        own = {"cell": {**made_up["cell"], "dataset": f"folder:{name}"}, "fingerprint": fingerprint}
+        write(tmp_path / digest, [{**made_up, **own, "id": f"{digest}-{fingerprint}"}])
         commit = "b" * 40 if digest == "99999999" else "a" * 40
         add_run(tmp_path / digest, tmp_path / "history.jsonl", commit=commit)
     found = read_history(tmp_path / "history.jsonl")
