@@ -116,12 +116,11 @@ def taken(folder: Path, data: Sequence[str], *, fresh: bool, add_data: bool) -> 
         moved = move_aside(folder)
         return found, [f"the previous run was kept as {moved}"] if moved else []
     known = known_data(folder)
-    changed = [name for name, identity in found.items() if None not in (identity, known.get(name, identity))]
     return found, [
-        f"the images of {name} have changed since the last call: what was made of the former ones is kept, counts as "
-        "stale, and is used nowhere"
-        for name in changed
-        if found[name] != known.get(name, found[name])
+        f"the images of {name} changed between two calls: what was made of the former ones is kept, counts as stale, "
+        "and is used nowhere"
+        for name, identity in found.items()
+        if identity is not None and known.get(name) not in (None, identity)
     ]
 
 

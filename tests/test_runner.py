@@ -197,7 +197,7 @@ def test_other_pictures_in_a_folder_are_other_data(tmp_path: Path) -> None:
         run(fewer, folder, QUIET)
     outcome = run(fewer, folder, replace(QUIET, add_data=True))
     assert outcome.ran == 2, "one training and the yardstick"
-    assert "have changed since the last call" in outcome.notes[0]
+    assert "changed between two calls" in outcome.notes[0]
     after = load_run(folder)
     assert [record["cell"]["dataset"] for record in after.of("trial")] == ["glyphs", name]
     stale = Counter((record["kind"], record["cell"].get("train")) for record in after.stale)
