@@ -25,8 +25,8 @@ def before(folder: Path) -> dict[str, Any]:
 
 def data_of(plan: Plan) -> list[str]:
     """The data sets that ``plan`` is about, by name."""
-    cells = [*plan.trials, *plan.yardsticks, *_trials(plan)]
-    return list(dict.fromkeys(cell.dataset for cell in cells))
+    names = [cell.dataset for cell in _trials(plan)] + [cell.dataset for cell in plan.yardsticks]
+    return list(dict.fromkeys(names))
 
 
 def cells_of(plan: Plan) -> list[Point]:

@@ -35,7 +35,7 @@ from report.charts import Chart
 from report.sentences import ADVICE, Finding, findings, lead_sentence
 from report.speed import Workload
 from report.tables import Table
-from report.tradeoff import frontier, panels
+from report.tradeoff import Panel, frontier, panels
 from report.yardstick_views import free_table, worth_charts, worth_table
 from results.loading import Run
 
@@ -242,7 +242,7 @@ def _titled(title: str, one: Scored) -> str:
 
 
 def _tradeoff(page: Page, analysis: Analysis) -> None:
-    shown = []
+    shown: list[Panel] = []
     for number, one in enumerate(analysis.sets):
         points, basis = frontier(one.data.run, analysis.loads, analysis.distrusted)
         if points:
