@@ -115,14 +115,21 @@ def _yardsticks(console: Console, plan: Plan) -> None:
 
 
 def outcome(outcome: Outcome) -> None:
-    """How a run ended: cells by status, time, what the budget left out."""
+    """How a run ended: cells by status, of those that were planned, and the time; what was not run, by reason."""
     console = _console()
     counts = ", ".join(
         f"[{_COLOUR.get(status, 'red')}]{count} {status}[/]" for status, count in outcome.counts.items() if count
     )
-    console.print(f"{counts or 'nothing to do'} in {duration(outcome.seconds)}")
+    there = sum(outcome.counts.values())
+    done = there - outcome.counts.get("skipped", 0)
+    of = ""
+    if done < outcome.planned:
+        of = f"[yellow]unfinished:[/yellow] {done} of {outcome.planned} planned cells are done: "
+        missing = outcome.planned - there
+        counts = ", ".join(filter(None, [counts, f"[yellow]{missing} not begun[/]" if missing else ""]))
+    console.print(f"{of}{counts or 'nothing to do'} in {duration(outcome.seconds)}")
     for reason, count in outcome.skipped.items():
-        console.print(f"[yellow]left out:[/yellow] {count} cells: {escape(reason)}")
+        console.print(f"[yellow]left out:[/yellow] {count} cell{'s' * (count != 1)}: {escape(reason)}")
 
 
 def report(
@@ -130,10 +137,13 @@ def report(
     findings: Sequence[str],
     commands: Sequence[tuple[str, str]] = (),
     departures: Sequence[str] = (),
+    unfinished: str = "",
 ) -> None:
-    """Where the report is, what matters most in it, and the ``commands`` (what for, line) that it recommends;
-    ``departures``: who is not certified, and what that means."""
+    """Where the report is, what matters most in it, and the ``commands`` (what for, line) that it recommends; but
+    first, where the run is ``unfinished``, how far, and ``departures``: who is not certified, and what that means."""
     console = _console()
+    if unfinished:
+        console.print(f"[yellow]unfinished:[/yellow] {escape(unfinished)}")
     for sentence in departures[:FINDINGS]:
         console.print(f"[red]not certified[/red], so not ranked: {escape(sentence)}")
     if len(departures) > FINDINGS:

@@ -81,7 +81,7 @@ def denoise(
     Writes NAME-denoised.png and NAME-before-after.png for every picture and prints an estimate of the noise in both.
     A network made for one size works on overlapping tiles, a gray one on each colour by itself.
     """
-    from bench import machine
+    from bench import machine, places
     from bench.cli_facts import OptionError
     from bench.trained import compute, found, pictures, tiles
 
@@ -89,6 +89,7 @@ def denoise(
         if part.exists() and not part.is_dir():
             raise OptionError(f"--output {output}: {part} is a file, not a folder: name another one")
     trained = found.find(record, runs or [])
+    places.check_apart("--output", output, [trained.cell.dataset])
     who, why = compute.choose(trained, backend)
     for path in images:
         pictures.read(path)  # every one must be readable before the first is denoised

@@ -27,6 +27,7 @@ from bench.compare.nothing import why_nothing
 from report.text import count, listing
 from results.agreement import MARGIN as AGREED
 from results.comparison import METRICS, Comparison, Metric, Row, Unit
+from results.completeness import completeness
 from results.loading import Run, is_native, load_run
 from results.rates import rate, undisturbed_latencies
 from results.roles import CONFIRMED, computation, role
@@ -397,6 +398,9 @@ def _warnings(
         for text in dict.fromkeys(found):
             texts.append(f"{name}, {count(found.count(text), 'timing record')}: {text}")
         texts += [f"{name}: {note}" for note in run.notes]
-        if not run.about.get("finished"):
+        done = completeness(run)
+        if done.unfinished:
+            texts.append(f"{name}: the run is unfinished: {done.sentence}")
+        elif not run.about.get("finished"):
             texts.append(f"{name}: the run was not finished")
     return texts
