@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import cli_compare, cli_history, cli_process, cli_reproduce, cli_trained
+from bench import cli_compare, cli_denoise, cli_history, cli_process, cli_reproduce
 from bench.cli_options import BackendFiles
 
 FAILED = ("parity_failed", "diverged", "out_of_memory", "timeout", "crashed")
@@ -239,7 +239,7 @@ def report(
 
 app.command()(cli_compare.compare)
 app.command()(cli_compare.export)
-app.command()(cli_trained.denoise)
+app.command()(cli_denoise.denoise)
 app.command()(cli_reproduce.reproduce)
 
 

@@ -99,6 +99,7 @@ YARDSTICKS = {
     "gaussian": (0.1, 5e-5),
     "tv": (1.3, 1.6e-3),
     "nlm": (4.0, 4e-3),
+    "nlm-slow": (12.0, 8e-3),
     "wavelet": (2.5, 3e-3),
     "median": (0.4, 3e-4),
     "linear": (0.2, 0),

@@ -18,7 +18,7 @@ from bench.cells import TrialCell
 from bench.yardsticks import PLAIN, TONED, YardstickCell
 from results.yardsticks import FREE, LINEAR, MEAN_IMAGE
 
-COSTLY = ("tv", "nlm", "wavelet")
+COSTLY = ("tv", "nlm", "nlm-slow", "wavelet")
 """Nine tenths of the time goes to these: where there is one with a gain and an offset, which can do all that the plain
 one can, that one alone is scored."""
 _SHARED = tuple(field.name for field in fields(YardstickCell) if field.name not in ("method", "rank"))

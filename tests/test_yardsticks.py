@@ -235,6 +235,7 @@ SETTINGS: dict[str, Parameters] = {
     "median": {"window": "square", "radius": 1},
     "tv": {"weight": 0.1},
     "nlm": {"h": 0.1, "sigma_over_h": 1.0, "patch_size": 3, "patch_distance": 3},
+    "nlm-slow": {"h": 0.1, "sigma_over_h": 1.0, "patch_size": 3, "patch_distance": 3},
     "wavelet": {"wavelet": "db2", "levels": 2, "threshold": "BayesShrink", "sigma": 0.1, "shifts": 1, "ycbcr": False},
     "wiener": {"size": 3, "noise": 0.1},
 }
@@ -286,6 +287,7 @@ def test_methods_do_what_their_libraries_do() -> None:
             "median-3x3": filters.median(image, np.ones((3, 3)), mode="reflect"),
             "tv": restoration.denoise_tv_chambolle(image, 0.1),
             "nlm": restoration.denoise_nl_means(image, 3, 3, 0.1, sigma=0.1),
+            "nlm-slow": restoration.denoise_nl_means(image, 3, 3, 0.1, sigma=0.1, fast_mode=False),
             "wavelet": restoration.cycle_spin(
                 image,
                 restoration.denoise_wavelet,

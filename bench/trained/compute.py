@@ -29,19 +29,29 @@ class BackendError(ValueError):
 def choose(trained: Trained, wanted: str | None) -> tuple[str, str]:
     """(who computes, why it is not the record's own backend or nothing).  BackendError for an unknown ``wanted`` or
     one that is not installed."""
-    names = [*adapter.backends(), REFERENCE]
     if wanted is not None:
-        if wanted not in names:
-            raise BackendError(f"--backend {wanted!r} is unknown; allowed are {', '.join(names)}")
-        if reason := _missing(wanted):
-            raise BackendError(f"--backend {wanted}: {reason}; {REFERENCE} is always there")
+        check(wanted)
         return wanted, ""
     own = trained.cell.backend
     reason = _missing(own)
     if not reason:
         return own, ""
-    other = FALLBACK if not _missing(FALLBACK) else REFERENCE
+    other = common()
     return other, f"{own}, which trained it, can not compute here ({reason}): {other} does"
+
+
+def check(wanted: str) -> None:
+    """BackendError for an unknown backend and for one that is not installed."""
+    names = [*adapter.backends(), REFERENCE]
+    if wanted not in names:
+        raise BackendError(f"--backend {wanted!r} is unknown; allowed are {', '.join(names)}")
+    if reason := _missing(wanted):
+        raise BackendError(f"--backend {wanted}: {reason}; {REFERENCE} is always there")
+
+
+def common() -> str:
+    """Who computes networks of any backend: several frameworks in one process would only be in each other's way."""
+    return FALLBACK if not _missing(FALLBACK) else REFERENCE
 
 
 def _missing(backend: str) -> str | None:

@@ -97,12 +97,36 @@ def find(identity: str, runs: Sequence[Path] = ()) -> Trained:
         raise RecordNotFound(
             f"record {record['id']} kept no weights: train it again with `daebench run ... --set keep_weights=true`"
         )
+    return load(record, folder)
+
+
+def load(record: Record, folder: Path) -> Trained:
+    """The network of an ok ``record`` that kept its weights; kept.WeightsError where they cannot be had."""
     cell = TrialCell.from_axes({**LATER_AXES["trial"], **record["cell"]})
     architecture = cell.make_architecture()
     path = folder / record["weights"]
     weights, about = kept.load_weights(path)
     kept.check_weights(path, weights, about, architecture)
     return Trained(record, folder, cell, architecture, weights)
+
+
+def all_kept(runs: Sequence[Path] = ()) -> list[tuple[Record, Path]]:
+    """The records of all networks that are kept in the folders ``runs``, by default in all below results/, and that
+    denoise better than not at all, each with its folder; RecordNotFound for a folder of ``runs`` that holds no run."""
+    try:
+        folders = run_folders(runs)
+    except RecordNotFound:
+        if runs:
+            raise
+        return []
+    found: dict[str, tuple[Record, Path]] = {}
+    for folder in folders:
+        for record in _trials(folder, strict=bool(runs)):
+            if record["status"] == "ok" and "weights" in record and not is_native(record):
+                better = record["metrics"].get("psnr_gain", 0) > 0
+                if better and (folder / record["weights"]).is_file():
+                    found[record["id"]] = (record, folder)
+    return list(found.values())
 
 
 def _trials(folder: Path, *, strict: bool) -> list[Record]:

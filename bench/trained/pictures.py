@@ -1,8 +1,7 @@
-"""A person's own pictures: read as a network sees them, written back, and how much noise is in them."""
+"""A person's own pictures: read as a network sees them, and written back."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,6 @@ from bench.datasets import folder
 Picture = NDArray[np.float32]
 """(height, width, 1 or 3) in [0, 1]."""
 
-LEAST_SIDE = 8
-"""Pixels below which a wavelet says nothing about noise."""
-DEPARTURE, LEAST_DEPARTURE = 3.0, 0.1
-"""A network that changes a picture by more than so many times its noise, and by so much of white, has painted another
-one; noise of a few wild pixels escapes the estimate, and is less than the latter."""
 GAP = 8
 """Pixels between before and after."""
 
@@ -38,7 +32,7 @@ def read(path: Path) -> Picture:
         values = np.asarray(picture.convert("L" if gray else "RGB"), np.float32)
     # Damaged files make Pillow's decoders raise nearly anything, up to SyntaxError.
     except Exception as error:
-        raise PictureError(f"{path}: can not be read as an image: {str(error) or type(error).__name__}") from None
+        raise PictureError(f"{path}: cannot be read as an image: {str(error) or type(error).__name__}") from None
     return values.reshape(*values.shape[:2], 1 if gray else 3) / np.float32(255)
 
 
@@ -52,24 +46,6 @@ def names(paths: Sequence[Path]) -> list[str]:
             name = f"{path.stem}-{number}"
         found.append(name)
     return found
-
-
-def noise(picture: NDArray[np.floating]) -> float | None:
-    """Estimated standard deviation of Gaussian noise (Donoho & Johnstone 1994, by the finest wavelet coefficients),
-    mean over the channels; None where there are too few pixels to tell."""
-    from skimage.restoration import estimate_sigma
-
-    if min(picture.shape[:2]) < LEAST_SIDE:
-        return None
-    sigma = float(estimate_sigma(picture, channel_axis=-1, average_sigmas=True))
-    return sigma if math.isfinite(sigma) else 0.0  # a flat picture has no coefficients but 0
-
-
-def departs(noisy: Picture, denoised: Picture) -> float | None:
-    """By how much the network changed the picture (root mean square), if that is far more than the noise that it was
-    to take out; else None."""
-    change = float(np.sqrt(np.square(denoised - noisy).mean()))
-    return change if change > max(DEPARTURE * (noise(noisy) or 0.0), LEAST_DEPARTURE) else None
 
 
 def save(target: Path, name: str, noisy: Picture, denoised: Picture) -> list[Path]:

@@ -9,6 +9,7 @@ from bench.yardsticks.cell import YardstickBench, YardstickCell, fingerprint, ru
 from bench.yardsticks.classical import METHODS, PLAIN, TONED, method
 from bench.yardsticks.linear import LinearDenoiser, LinearMap, LinearOptimum
 from bench.yardsticks.score import NAMES, Rate, Result, score_yardsticks
+from bench.yardsticks.text import Chosen, method_text, parse_method
 
 __all__ = [
     "METHODS",
@@ -16,6 +17,7 @@ __all__ = [
     "PLAIN",
     "TONED",
     "Calibration",
+    "Chosen",
     "LinearDenoiser",
     "LinearMap",
     "LinearOptimum",
@@ -28,6 +30,8 @@ __all__ = [
     "calibrate",
     "fingerprint",
     "method",
+    "method_text",
+    "parse_method",
     "run_yardstick",
     "score_yardsticks",
 ]

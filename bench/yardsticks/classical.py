@@ -71,6 +71,14 @@ def _tv(images: Images, parameters: Parameters) -> Images:
 
 
 def _nlm(images: Images, parameters: Parameters) -> Images:
+    return _non_local_means(images, parameters, fast=True)
+
+
+def _nlm_slow(images: Images, parameters: Parameters) -> Images:
+    return _non_local_means(images, parameters, fast=False)
+
+
+def _non_local_means(images: Images, parameters: Parameters, *, fast: bool) -> Images:
     from skimage.restoration import denoise_nl_means
 
     h = float(parameters["h"])
@@ -79,7 +87,7 @@ def _nlm(images: Images, parameters: Parameters) -> Images:
         "sigma": h * float(parameters["sigma_over_h"]),
         "patch_size": int(parameters["patch_size"]),
         "patch_distance": int(parameters["patch_distance"]),
-        "fast_mode": True,
+        "fast_mode": fast,
         "preserve_range": True,
         "channel_axis": -1,
     }
@@ -182,6 +190,20 @@ PLAIN: dict[str, Method] = {
                 {"h": COARSE, "sigma_over_h": (0.0, 1.0, 1.67)},
                 {"patch_size": (3, 5, 7), "patch_distance": (3, 5, 7)},
                 # Larger patches average more of the noise in their distance, so they want another h.
+                {"h": STRENGTHS, "sigma_over_h": (0.0, 1.0, 1.67)},
+            ),
+            needs=("scikit-image",),
+            open_ended=("h",),
+        ),
+        Method(
+            "nlm-slow",
+            "non-local means, the middle of a patch counting more than its rim",
+            "skimage.restoration.denoise_nl_means(fast_mode=False); Buades, Coll and Morel, CVPR (2005)",
+            _nlm_slow,
+            {"patch_size": 5, "patch_distance": 5},
+            (
+                {"h": COARSE, "sigma_over_h": (0.0, 1.0, 1.67)},
+                {"patch_size": (3, 5, 7), "patch_distance": (3, 5, 7)},
                 {"h": STRENGTHS, "sigma_over_h": (0.0, 1.0, 1.67)},
             ),
             needs=("scikit-image",),

@@ -1,0 +1,79 @@
+"""How far is a denoised picture from the clean one, which nobody has?
+
+Stein's unbiased risk estimate: for Gaussian noise of a known level the mean squared error of a denoiser f on the noisy
+picture y is, on average, ``|f(y) - y|^2 - sigma^2 + 2 sigma^2 div f(y)``, all per value.  The divergence, how much of
+the noise f lets through, is had from a second run on the picture with a little of known noise more (Ramani, Blu and
+Unser, IEEE TIP 17 (2008), "Monte-Carlo SURE").  f may be anything: a network, non-local means, the picture as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.trained.level import clipped_variance
+from bench.trained.pictures import Picture
+from implementations import counter
+
+Denoise = Callable[[Picture], Picture]
+
+STEP = 0.1
+"""The further noise, in standard deviations of the noise that is there."""
+INSIDE = 1.0
+"""Values count that are so many standard deviations away from black and white in their surroundings: beyond, clipping
+leaves too little of the noise for the formula."""
+AROUND = 2.0
+"""Width of the Gaussian window that is meant by surroundings, in pixels."""
+LEAST = 0.1
+"""Share of values that must count."""
+
+
+def counts(noisy: Picture, sigma: float) -> NDArray[np.bool_] | None:
+    """Which values of ``noisy`` the estimate is about; None where they are too few to speak for the picture."""
+    inside = np.abs(_around(noisy) - 0.5) <= 0.5 - INSIDE * sigma
+    return inside if inside.mean() >= LEAST else None
+
+
+def mean_squared_error(denoise: Denoise, pictures: Sequence[Picture], sigma: float) -> float | None:
+    """Estimated mean squared error of ``denoise`` on noisy ``pictures`` (or parts of one); None where too few values
+    lie far enough from black and white.  It may be negative, if the error is small against the noise."""
+    total = number = 0.0
+    for index, noisy in enumerate(pictures):
+        inside = counts(noisy, sigma)
+        if inside is None:
+            continue
+        probe = np.where(counter.uniform(noisy.shape, "risk", index) < 0.5, np.float32(-1), np.float32(1))
+        step = np.float32(STEP * sigma)
+        denoised = clipped(denoise(noisy))
+        moved = clipped(denoise(noisy + step * probe))
+        passed = probe * (moved - denoised) / step
+        variance = clipped_variance(_around(noisy).astype(np.float64), sigma)
+        errors = np.square((denoised - noisy).astype(np.float64)) - variance + 2 * variance * passed
+        total += float(errors[inside].sum())
+        number += float(np.count_nonzero(inside))
+    return total / number if number else None
+
+
+def as_it_is(pictures: Sequence[Picture], sigma: float) -> float | None:
+    """The same for the noisy pictures as they are: what is left of the noise's variance by clipping."""
+    return mean_squared_error(lambda picture: picture, pictures, sigma)
+
+
+def decibels(error: float) -> float:
+    """PSNR in dB of a mean squared error; one that is estimated as none stands for less than it can tell."""
+    return -10 * math.log10(max(error, 1e-6))
+
+
+def clipped(picture: Picture) -> Picture:
+    """As a file can hold it."""
+    return np.clip(picture, 0, 1)
+
+
+def _around(noisy: Picture) -> Picture:
+    from scipy.ndimage import gaussian_filter
+
+    found: Picture = gaussian_filter(noisy, (AROUND, AROUND, 0), mode="reflect")
+    return found
