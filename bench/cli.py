@@ -68,7 +68,13 @@ def run(
     sweep: Annotated[
         str, typer.Argument(help="A shipped sweep (`daebench list sweeps`) or a TOML file.", metavar="SWEEP|FILE")
     ] = "quick",
-    out: Annotated[Path | None, typer.Option(help="Run folder; default results/<sweep name>.", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder; default results/<sweep name>, of --set dataset=... with the data set behind it.",
+            metavar="DIR",
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Replace an axis: --set latent=8,16 (repeatable).", metavar="AXIS=A,B"),
@@ -85,18 +91,27 @@ def run(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start the run folder anew instead of finishing it.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells again that failed before.")] = False,
+    add_data: Annotated[
+        bool,
+        typer.Option(
+            "--add-data", help="Let the run folder hold other images too; answers are about those asked for now."
+        ),
+    ] = False,
     no_cache: NoCache = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its time, run nothing.")] = False,
 ) -> None:
     """Run a sweep, finish one that was interrupted, and write its report."""
-    from bench import cli_facts, cli_show
+    from bench import cli_facts, cli_show, places, run_file
     from bench.plan import make_plan
-    from bench.sweep import load_sweep
+    from bench.sweep import load_sweep, overridden
 
     limits = cli_facts.seconds("--budget", budget), cli_facts.seconds("--timeout", timeout)
     workers = cli_facts.count("--jobs", jobs)
     plan = make_plan(load_sweep(sweep, overrides or (), device))
-    folder = cli_facts.run_folder(out, plan.name)
+    data = run_file.data_of(plan)
+    named = data if overridden("dataset", overrides or ()) else []
+    folder = cli_facts.run_folder(out, places.default_name(plan.name, named))
+    places.check(folder, data, fresh=fresh, add_data=add_data)
     if dry_run:
         cli_show.plan(plan, folder, workers)
         return
@@ -110,11 +125,12 @@ def run(
         fresh=fresh,
         retry_failed=retry_failed,
         use_cache=not no_cache,
+        add_data=add_data,
     )
     outcome = run(plan, folder, options)
     cli_show.outcome(outcome)
     if outcome.counts:
-        _report([folder], None)
+        _report([folder], None, told=True)
     if outcome.interrupted:
         command = f"daebench run {sweep}" + (f" --out {folder}" if out else "")
         print(f"Interrupted. `{command}`, with the same options, goes on where this stopped.", file=sys.stderr)
@@ -202,12 +218,23 @@ def doctor(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; several become one report.", metavar="DIR...")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.", metavar="FILE")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where to write it. Default: report.html in the run folder, of several results/joint-A+B/report.html.",
+            metavar="FILE",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that the folders hold, not only what their last command asked for.")
+    ] = False,
 ) -> None:
     """Write the report of one run, or of several together."""
     if output is not None:
         cli_compare.check_place("--output", output, makes_folders=True)
-    _report(runs, output)
+    _report(runs, output, everything=everything)
 
 
 app.command()(cli_compare.compare)
@@ -233,12 +260,14 @@ def data_list(as_json: AsJson = False) -> None:
     list_("datasets", as_json)
 
 
-def _report(runs: Sequence[Path], output: Path | None) -> None:
+def _report(runs: Sequence[Path], output: Path | None, *, everything: bool = False, told: bool = False) -> None:
+    """``told``: whether it has been said how much of the plan is done."""
     from bench import cli_show
     from report import publish
 
-    published = publish(list(runs), output)
-    cli_show.report(published.path, published.findings, published.commands)
+    published = publish(list(runs), output, everything=everything)
+    unfinished = "" if told else published.unfinished
+    cli_show.report(published.path, published.findings, published.commands, published.departures, unfinished)
 
 
 def _print_json(value: Any) -> None:

@@ -111,9 +111,12 @@ def compare(
             raise OptionError(f"compare --live takes one sweep, not {len(given)}: {' '.join(given)}")
         if drift is not None:
             raise OptionError("--drift is for two recorded runs: with --live both sides share one session")
+        from bench import places
         from bench.compare.live import LiveOptions, run_live
         from bench.compare.sides import SideSpec
 
+        if out is not None:
+            places.check_own("--out", out, beside=["logs"])
         comparison = run_live(
             LiveOptions(
                 sweep=given[0] if given else LIVE_SWEEP,
@@ -222,7 +225,10 @@ def export(
     wanted = parse_format("--format", str(format_))
     check_place("--output", place)
     loaded = load_run(what)
-    write(place, _pretty(export_figures(wanted, figures_of_run(loaded), origin_of_run(loaded))))
+    origin = origin_of_run(loaded)
+    write(place, _pretty(export_figures(wanted, figures_of_run(loaded), origin)))
+    if origin.unfinished:  # not every format has a place for it
+        typer.echo(f"{what}: unfinished: {origin.unfinished}", err=True)
 
 
 def deliver(comparison: Comparison, targets: Sequence[tuple[Path, str | Format]]) -> None:

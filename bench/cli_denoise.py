@@ -70,7 +70,7 @@ def denoise(
         if part.exists() and not part.is_dir():
             raise OptionError(f"--output {output}: {part} is a file, not a folder: name another one")
     told = None if noise is None or noise == AUTO else _level(noise)
-    way, about = _way(record, method, noise, runs or [], backend)
+    way, about = _way(record, method, noise, runs or [], backend, output)
     names = pictures.names(images)
     failed: list[str] = []
     for path, name in zip(images, names, strict=True):
@@ -95,10 +95,15 @@ def denoise(
 
 
 def _way(
-    record: str | None, method: str | None, noise: str | None, runs: Sequence[Path], backend: str | None
+    record: str | None,
+    method: str | None,
+    noise: str | None,
+    runs: Sequence[Path],
+    backend: str | None,
+    output: Path,
 ) -> tuple[Way, list[str]]:
     """How it is to be done, and what is to be said of it before."""
-    from bench import machine
+    from bench import machine, places
     from bench.cli_facts import OptionError
     from bench.trained import candidates, compute, found, tiles, ways
     from bench.yardsticks.text import parse_method
@@ -120,6 +125,7 @@ def _way(
         return ways.ByMethod(chosen), [f"method: {chosen}: {chosen.method.summary} ({chosen.method.source})"]
     if record is not None:
         trained = found.find(record, runs)
+        places.check_apart("--output", output, [trained.cell.dataset])
         who, why = compute.choose(trained, backend)
         computer = compute.Computer(trained, who, machine.cores())
         how = f"computed by {who}; {tiles.how(trained.architecture)}" + (f" ({why})" if why else "")

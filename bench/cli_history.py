@@ -43,6 +43,8 @@ def add(
         figures = sum(len(cell["metrics"]) for cell in entry.cells.values())
         instead = " instead of the one before" if any(entry.identity == old.identity for old in replaced) else ""
         print(f"{file}: {entry.name} of {entry.committed[:10]}, {len(entry.cells)} cells, {figures} figures{instead}")
+        if entry.unfinished:
+            print(f"unfinished: {entry.unfinished}")
 
 
 @history.command("show")
@@ -84,7 +86,14 @@ def facts(machines: list[MachineTrend], notes: tuple[str, ...]) -> dict[str, Any
                 "facts": one.entries[-1].facts,
                 "versions": one.entries[-1].versions,
                 "entries": [
-                    {"commit": e.commit, "committed": e.committed, "dirty": e.dirty, "run": e.run, "started": e.started}
+                    {
+                        "commit": e.commit,
+                        "committed": e.committed,
+                        "dirty": e.dirty,
+                        "run": e.run,
+                        "started": e.started,
+                        "unfinished": e.unfinished,
+                    }
                     for e in one.entries
                 ],
                 "events": [{"commit": e.entry.commit, "changes": list(e.changes)} for e in one.events],
@@ -156,6 +165,9 @@ def _print(machines: list[MachineTrend], notes: tuple[str, ...]) -> None:
             console.print(f"[{colour}]step[/{colour}] {escape(step_sentence(series, step))}")
         for event in one.events:
             console.print(f"[dim]{escape(event.entry.name)}: {escape(event.sentence)}[/dim]")
+        for entry in one.entries:
+            if entry.unfinished:
+                console.print(f"[yellow]unfinished[/yellow] {escape(f'{entry.name}, {entry.run}: {entry.unfinished}')}")
         for label, status in one.failures:
             console.print(f"[red]{status}[/red] {escape(label)}")
         if len(one.entries) < 2 * SHORTEST:

@@ -98,7 +98,14 @@ def reproduce(
     outcome = runner.run(
         plan,
         folder,
-        runner.Options(jobs=workers, timeout=limit, fresh=fresh, retry_failed=retry_failed, use_cache=not no_cache),
+        runner.Options(
+            jobs=workers,
+            timeout=limit,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            use_cache=not no_cache,
+            add_data=True,  # each recipe is compared with its own source alone, whatever else the folder holds
+        ),
     )
     if outcome.interrupted and not outcome.counts:
         raise _interrupted()  # before the first record: there is nothing to compare

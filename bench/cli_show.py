@@ -115,19 +115,39 @@ def _yardsticks(console: Console, plan: Plan) -> None:
 
 
 def outcome(outcome: Outcome) -> None:
-    """How a run ended: cells by status, time, what the budget left out."""
+    """How a run ended: cells by status, of those that were planned, and the time; what was not run, by reason."""
     console = _console()
     counts = ", ".join(
         f"[{_COLOUR.get(status, 'red')}]{count} {status}[/]" for status, count in outcome.counts.items() if count
     )
-    console.print(f"{counts or 'nothing to do'} in {duration(outcome.seconds)}")
+    there = sum(outcome.counts.values())
+    done = there - outcome.counts.get("skipped", 0)
+    of = ""
+    if done < outcome.planned:
+        of = f"[yellow]unfinished:[/yellow] {done} of {outcome.planned} planned cells are done: "
+        missing = outcome.planned - there
+        counts = ", ".join(filter(None, [counts, f"[yellow]{missing} not begun[/]" if missing else ""]))
+    console.print(f"{of}{counts or 'nothing to do'} in {duration(outcome.seconds)}")
     for reason, count in outcome.skipped.items():
-        console.print(f"[yellow]left out:[/yellow] {count} cells: {escape(reason)}")
+        console.print(f"[yellow]left out:[/yellow] {count} cell{'s' * (count != 1)}: {escape(reason)}")
 
 
-def report(path: Path, findings: Sequence[str], commands: Sequence[tuple[str, str]] = ()) -> None:
-    """Where the report is, what matters most in it, and the ``commands`` (what for, line) that it recommends."""
+def report(
+    path: Path,
+    findings: Sequence[str],
+    commands: Sequence[tuple[str, str]] = (),
+    departures: Sequence[str] = (),
+    unfinished: str = "",
+) -> None:
+    """Where the report is, what matters most in it, and the ``commands`` (what for, line) that it recommends; but
+    first, where the run is ``unfinished``, how far, and ``departures``: who is not certified, and what that means."""
     console = _console()
+    if unfinished:
+        console.print(f"[yellow]unfinished:[/yellow] {escape(unfinished)}")
+    for sentence in departures[:FINDINGS]:
+        console.print(f"[red]not certified[/red], so not ranked: {escape(sentence)}")
+    if len(departures) > FINDINGS:
+        console.print(f"[red]not certified[/red]: {len(departures) - FINDINGS} more, which the report lists")
     for number, sentence in enumerate(findings[:FINDINGS], 1):
         console.print(f"{number}. {escape(sentence)}")
     # Not through rich, which would break long lines: commands and the path are there to be copied.
@@ -138,6 +158,8 @@ def report(path: Path, findings: Sequence[str], commands: Sequence[tuple[str, st
 
 def certificates(records: Sequence[Row]) -> None:
     """`daebench verify`: a row per network, loss and precision; per backend the worst deviation / tolerance."""
+    from results.departures import meaning
+
     console = _console()
     if not records:
         return
@@ -157,6 +179,8 @@ def certificates(records: Sequence[Row]) -> None:
         cell = record["cell"]
         where = " ".join(str(cell[name]) for name in ("backend", "track", *named))
         console.print(f"[red]{record['status']}[/red] {escape(where)}: {escape(record.get('reason') or '')}")
+        if record["status"] == "parity_failed" and (means := meaning(record)):
+            console.print(f"  for who trains so: {escape(means)}")
     # One and the same for many rows: a network that a backend refuses, it refuses with every loss.
     unsupported = [str(record.get("reason") or "") for record in records if record["status"] == "unsupported"]
     for reason, count in Counter(unsupported).items():

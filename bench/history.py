@@ -10,9 +10,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from results.completeness import completeness
 from results.history import TRACKED, Entry, HistoryError, append_history
 from results.loading import Run, load_run
-from results.schema import Record, dumps
+from results.schema import CONTENTS_SEPARATOR, Record, dumps
 
 DEFAULT_FILE = Path("history.jsonl")
 UNNAMED: Mapping[str, Any] = {
@@ -111,20 +112,46 @@ def _entry(run: Run, commit: str, dirty: bool, machine: str, records: list[Recor
     environment = run.environment(records[-1])
     trials = [record for record in records if record["kind"] == "trial"]
     cells = {label(record["cell"]): _timed(record) for record in records if record["kind"] == "timing"}
-    for name in dict.fromkeys(label(record["cell"]) for record in trials):
-        cells[name] = _scored([record for record in trials if label(record["cell"]) == name])
+    done = completeness(run)
+    seeds = _seeds(run) if done.done.get("trial", 0) < done.planned.get("trial", 0) else 1
+    for name in dict.fromkeys(map(_named, trials)):
+        cells[name] = _scored([record for record in trials if _named(record) == name], seeds)
     started = min(str(record["started"]) for record in records)
     return Entry(
         commit=commit,
         committed=commit_date(commit) or _utc(started),
-        run=str(run.about.get("name") or run.folder.name),
+        run=_run_name(run, trials),
         machine=machine,
         started=started,
         facts=machine_facts(environment),
         versions=versions(environment),
         cells=cells,
         dirty=dirty,
+        unfinished=done.sentence,
     )
+
+
+def _run_name(run: Run, trials: Iterable[Record]) -> str:
+    """Of the sweep; and the folders of images that it was run on, so that two of them are no two runs of one thing."""
+    name = str(run.about.get("name") or run.folder.name)
+    data = sorted({str(record["cell"]["dataset"]) for record in trials if _contents(record)})
+    return f"{name} on {', '.join(data)}" if data else name
+
+
+def _named(trial: Record) -> str:
+    """Its label, with a hash of the folder of images that it was trained on: other images make another series."""
+    contents = _contents(trial)
+    return label(trial["cell"]) + (f", images {contents}" if contents else "")
+
+
+def _contents(record: Record) -> str:
+    return str(record["fingerprint"]).partition(CONTENTS_SEPARATOR)[2]
+
+
+def _seeds(run: Run) -> int:
+    """The most seeds that the sweep gives a cell."""
+    grids = run.about.get("sweep", {}).get("grids", [])
+    return max((len(grid.get("seed", ())) for grid in grids), default=1)
 
 
 def _timed(record: Record) -> dict[str, Any]:
@@ -138,15 +165,17 @@ def _timed(record: Record) -> dict[str, Any]:
     return {**cell, "steady": record["steady"]} if record.get("steady") else cell
 
 
-def _scored(records: Iterable[Record]) -> dict[str, Any]:
+def _scored(records: Iterable[Record], seeds: int = 1) -> dict[str, Any]:
     """Trials that differ in their seed alone, as one: the mean over seeds.  The interval over images says nothing of
-    how much a run differs from the next, which scores the same ones: a single seed has no interval here."""
+    how much a run differs from the next, which scores the same ones: a single seed has no interval here.  Fewer than
+    ``seeds`` of them, as an interrupted run leaves, have no mean."""
     from results.statistics import mean_interval
 
     every = list(records)
     good = [record for record in every if record["status"] == "ok" and "psnr" in record.get("metrics", {})]
     axes = {name: value for name, value in every[0]["cell"].items() if name != "seed"}
     bad = [record["status"] for record in every if record["status"] != "ok"]
+    bad += ["skipped"] if len({record["cell"]["seed"] for record in every}) < seeds else []
     metrics = {}
     if good and not bad:  # a mean over other seeds than before would look like a step
         interval = mean_interval([record["metrics"]["psnr"] for record in good])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
@@ -26,6 +26,8 @@ SILENT_SECONDS = 30.0
 TRUSTED_SHARE = 0.1
 """Of a phase: from then on its pace alone says how long it takes, before that less and less what was expected."""
 
+NOUNS = {"certificates": "certificate", "trials": "trial", "yardsticks": "yardstick", "sessions": "timed contestant"}
+"""What the cells of a phase are called."""
 NAMED = ("backend", "device", "precision", "defaults", "architecture", "latent", "corruption", "loss")
 """Axes that a line names in words of its own, where its cell has them."""
 
@@ -147,6 +149,17 @@ class Progress:
         width = len(str(self._total))
         left = f"[{self._done:>{width}}/{self._total}]"
         self.line(f"{left} {describe(record, self._further[phase])}   ETA {duration(self.remaining())}")
+
+    def skipped(self, phase: str, cells: Sequence[Point], reason: str) -> None:
+        """None of these ``cells`` of ``phase`` is run: one line for all."""
+        if not cells:
+            return
+        among = self._phases[phase]
+        self._done += sum(among.left.pop(_key(cell.axes()), None) is not None for cell in cells)
+        noun = NOUNS.get(phase, phase)
+        width = len(str(self._total))
+        words = f"{len(cells)} {noun if len(cells) == 1 else noun + 's'} not run: {reason}"
+        self.line(f"[{self._done:>{width}}/{self._total}] {words}   ETA {duration(self.remaining())}")
 
     def notice(self, phase: str, cell: Point, facts: Mapping[str, Any]) -> None:
         """A training of ``phase`` has come as far as ``facts`` say (``epoch``, ``epochs``, ``psnr``,

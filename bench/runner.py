@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from bench import machine, roofline
+from bench import machine, places, roofline, run_file
 from bench.cells import Cell, Point, TimingCell, TrialCell
 from bench.certifying import run_certificates
 from bench.confirm import saved
@@ -30,9 +30,8 @@ from bench.records import Ended, Fingerprints, identity, make_record, now
 from bench.rounds import Rounds
 from bench.sessions import SessionRun
 from bench.trial_jobs import build_order, trial_timeout
-from implementations import native
-from results.journal import Journal, JournalError, move_aside, named, read_run_file, write_run_file
-from results.schema import SCHEMA_VERSION, Record
+from results.journal import Journal, named, write_run_file
+from results.schema import STATUSES, Record
 
 AnyPoint = TypeVar("AnyPoint", bound=Point)
 AnyCell = TypeVar("AnyCell", bound=Cell)
@@ -41,6 +40,8 @@ CERTIFICATE_SHARE, TRIAL_SHARE, YARDSTICK_SHARE = 0.35, 0.6, 0.3
 """Of a budget: at most this for certificates, of the rest this for trials, and of what is then left this for
 yardsticks; what a phase leaves, the next has.  Without timing, trials get all but what yardsticks are expected to
 take, YARDSTICK_SHARE at most, and yardsticks all."""
+DONE = {status for status in STATUSES if status != "skipped"}
+"""Statuses of cells that need not be run: a failure is a result too."""
 PEAKS_BUDGET = 120.0
 """Seconds that must be left of a budget for the machine's peaks to be measured, which takes a tenth of that."""
 
@@ -56,12 +57,14 @@ class Options:
     timeout: float | None = None
     use_cache: bool = True
     progress: bool = True
+    add_data: bool = False
+    """Whether the folder may hold cells of other images already."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``counts``: cells of the plan by status, those done before included.  ``skipped``: why, and how many.
-    ``ran``: cells that this call has run.  ``notes``: what a person should know."""
+    """``counts``: cells of the plan by status, those done before included, of ``planned`` in all.  ``skipped``: why,
+    and how many.  ``ran``: cells that this call has run.  ``notes``: what a person should know."""
 
     counts: dict[str, int]
     seconds: float
@@ -69,29 +72,36 @@ class Outcome:
     interrupted: bool = False
     ran: int = 0
     notes: tuple[str, ...] = ()
+    planned: int = 0
 
 
 def run(plan: Plan, folder: Path, options: Options | None = None) -> Outcome:
     """Run what is pending of ``plan`` in ``folder``.  Ctrl-C ends it cleanly (``interrupted``).
 
-    JournalError if another run is writing there, or if the journal is broken (no hindrance to a ``fresh`` one).
+    PlaceError if ``folder`` is no place for it (:mod:`bench.places`).  JournalError if another run is writing there, or
+    if the journal is broken (no hindrance to a ``fresh`` one).
     """
     options = options or Options()
     folder = named(Path(folder))
-    notes: list[str] = []
-    if options.fresh:
-        moved = move_aside(folder)
-        notes += [f"the previous run was kept as {moved}"] if moved else []
+    data, notes = places.taken(folder, run_file.data_of(plan), fresh=options.fresh, add_data=options.add_data)
     with Journal(folder) as journal:
         if journal.recovered:
             notes.append(journal.recovered)
-        return _Run(plan, folder, journal, options, notes).run()
+        return _Run(plan, folder, journal, options, notes, data).run()
 
 
 class _Run:
     """One call of :func:`run`."""
 
-    def __init__(self, plan: Plan, folder: Path, journal: Journal, options: Options, notes: list[str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        journal: Journal,
+        options: Options,
+        notes: list[str],
+        data: Mapping[str, str | None] | None = None,
+    ) -> None:
         self.plan = plan
         self.folder = folder
         self.journal = journal
@@ -104,12 +114,23 @@ class _Run:
         self.fingerprint_of = Fingerprints()
         self.environment = machine.environment_id(facts)
         self.latest: dict[str, Record] = {record["id"]: record for record in journal.records}
+        self.written: set[str] = set()
+        """Ids of the records of this call."""
         self.ran = 0
         self.waiting = Waiting()
         self.once = None
         if plan.quality == "once":
             self.once = Once(plan.trials, self._is_pending, self._record, self.latest.values, self.environment)
-        self.about = self._about(facts)
+        self.about = run_file.contents(
+            plan,
+            self._chosen(),
+            run_file.before(folder),
+            environment=self.environment,
+            facts=facts,
+            data=data or {},
+            hashes=self.fingerprint_of.contents,
+            notes=self.notes,
+        )
         self.certificates = self._pending(plan.certificates)
         self.trials = self.once.left() if self.once else self._pending(plan.trials)
         self.yardsticks = self._pending(plan.yardsticks)
@@ -139,7 +160,7 @@ class _Run:
         counts.pop("", None)
         records = filter(None, map(self._record, self._planned()))
         skipped = Counter(str(record["reason"]) for record in records if record["status"] == "skipped")
-        if not interrupted:
+        if set(counts) <= DONE and sum(counts.values()) == len(self._planned()):
             self.about["finished"] = now()
         write_run_file(self.folder, self.about)
         return Outcome(
@@ -149,6 +170,7 @@ class _Run:
             interrupted=interrupted,
             ran=self.ran,
             notes=tuple(self.notes),
+            planned=len(self._planned()),
         )
 
     def _unsupported(self) -> None:
@@ -302,7 +324,7 @@ class _Run:
         """Returns the seconds of one round."""
         start = time.monotonic()
         part = replace(session, cells=tuple(cells))
-        owners = [self.environment, *(identity(cell, self.fingerprint_of(cell)) for cell in cells)]
+        owners = [self.environment, *map(self._id, cells)]
         kept = Rounds(self.folder / "sessions" / f"{part.key()}.json", owners)
         run = SessionRun(
             part,
@@ -322,8 +344,11 @@ class _Run:
 
     # -- what is done and what is not ----------------------------------------------------------------------------
 
+    def _id(self, cell: Point) -> str:
+        return identity(cell, self.fingerprint_of(cell))
+
     def _record(self, cell: Point) -> Record | None:
-        return self.latest.get(identity(cell, self.fingerprint_of(cell)))
+        return self.latest.get(self._id(cell))
 
     def _status(self, cell: Point) -> str:
         record = self._record(cell)
@@ -337,9 +362,7 @@ class _Run:
         return [cell for cell in dict.fromkeys(cells) if self._is_pending(cell)]
 
     def _planned(self) -> list[Point]:
-        cells: list[Point] = [*self.plan.certificates, *self._chosen(), *self.plan.yardsticks]
-        cells += [cell for session in self.plan.sessions for cell in session.cells]
-        return list(dict.fromkeys([*cells, *(cell for cell, _ in self.plan.unsupported)]))
+        return run_file.cells_of(replace(self.plan, trials=tuple(self._chosen())))
 
     def _chosen(self) -> list[TrialCell]:
         """The trials that are to be done here, and those that have been done before."""
@@ -352,6 +375,7 @@ class _Run:
         """The cells whose certificate is ok, and those that claim no parity; the others get their record here: nothing
         unproved is run."""
         good = []
+        skipped: dict[str, list[Point]] = {}
         for cell in cells:
             if not cell.claims_parity:
                 good.append(cell)
@@ -364,18 +388,23 @@ class _Run:
                 self._keep(Ended(cell, "unsupported", certificate["reason"] if certificate else None), phase)
             elif status == "skipped":
                 reason = certificate["reason"] if certificate else "no certificate was planned for it"
-                self._skip([cell], phase, reason)
+                skipped.setdefault(str(reason), []).append(cell)
             else:
                 reason = str(certificate["reason"]) if certificate else ""
                 reason = reason if status == "parity_failed" else f"its certificate ended as {status}: {reason}"
                 self._keep(Ended(cell, "parity_failed", reason), phase)
+        for reason, those in skipped.items():
+            self._skip(those, phase, reason)
         return good
 
     def _skip(self, cells: Sequence[Point], phase: str, reason: str) -> None:
-        """Say so for those of ``cells`` that have not been run; once is enough."""
-        for cell in cells:
-            if self._status(cell) == "":
-                self._keep(Ended(cell, "skipped", reason), phase)
+        """Say so for those of ``cells`` that have not been run: in a record each, and in one line for all."""
+        left = [cell for cell in cells if self._status(cell) in ("", "skipped") and self._id(cell) not in self.written]
+        for cell in left:
+            # Once is enough, unless another call has left it out for another reason.
+            if (known := self._record(cell)) is None or known["reason"] != reason:
+                self._keep(Ended(cell, "skipped", reason))
+        self.progress.skipped(phase, left, reason)
 
     def _share(self, part: float) -> float | None:
         """When a phase must end that may have this part of the time that is left."""
@@ -392,43 +421,10 @@ class _Run:
     def _append(self, record: Record, phase: str | None) -> None:
         self.journal.append(record, supersede=True)
         self.latest[record["id"]] = record
+        self.written.add(record["id"])
         self.ran += record["status"] not in ("skipped", "unsupported")
         if phase:
             self.progress.cell(phase, record)
-
-    def _about(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """run.json, with what earlier calls have put there."""
-        import sys
-
-        try:
-            before = read_run_file(self.folder)
-        except JournalError:
-            before = {}
-        environments = before.get("environments", {})
-        if peaks := environments.get(self.environment, {}).get("peaks"):
-            facts = {**facts, "peaks": peaks}
-        return {
-            "schema": SCHEMA_VERSION,
-            "name": self.plan.name,
-            "description": self.plan.description,
-            "created": before.get("created") or now(),
-            "command": " ".join(["daebench", *sys.argv[1:]]),
-            "sweep": self.plan.sweep,
-            "environments": {**environments, self.environment: facts},
-            "planned": planned(self.plan, self._chosen()),
-            "finished": None,
-            "contents": self.fingerprint_of.contents,
-            "notes": list(dict.fromkeys([*before.get("notes", []), *self.notes])),
-            **(
-                {"native_defaults": native.differences()}
-                if any(not one.claims_parity for one in self._trials())
-                else {}
-            ),
-        }
-
-    def _trials(self) -> list[TrialCell]:
-        """All that were planned, those that can not run here included."""
-        return [*self.plan.trials, *(cell for cell, _ in self.plan.unsupported if isinstance(cell, TrialCell))]
 
     def _progress(self) -> Progress:
         pending: dict[str, Sequence[Point]] = {

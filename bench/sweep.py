@@ -273,6 +273,15 @@ def load_sweep(name_or_path: str | Path, overrides: Sequence[str] = (), device: 
     )
 
 
+def overridden(axis: str, overrides: Sequence[str]) -> bool:
+    """Whether ``overrides`` replace ``axis``, as :func:`load_sweep` reads them."""
+    return any(_name(text.partition("=")[0]) == axis for text in overrides)
+
+
+def _name(text: str) -> str:
+    return text.strip().replace("-", "_")
+
+
 def parse_overrides(
     texts: Sequence[str], timing: Timing, scoring: Scoring
 ) -> tuple[dict[str, list[Value]], Timing, Scoring]:
@@ -283,7 +292,7 @@ def parse_overrides(
     asked: dict[str, list[Value]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
-        name = name.strip().replace("-", "_")
+        name = _name(name)
         if not equals or not values.strip():
             raise SweepError(f"--set {text}: must be axis=value or axis=value,value; for example --set latent=8,16")
         target = fields if name.startswith("timing.") else asked if name in Scoring.model_fields else axes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from report import text
@@ -146,12 +146,18 @@ class View:
     chance: str
 
 
-def view(found: Sequence[Judged]) -> View | None:
-    """None where there is nothing to show."""
+def view(found: Sequence[Judged], sets: Sequence[tuple[str, Sequence[Judged]]] = ()) -> View | None:
+    """None where there is nothing to show.  ``sets``: the same by data set, with its name where there are several: the
+    charts show means, which are of one alone."""
     if not found:
         return None
+    drawn = [
+        replace(chart, name=f"{chart.name}-of-{number}", title=f"{label}: {chart.title}") if label else chart
+        for number, (label, own) in enumerate(sets or [("", found)])
+        for chart in latent_charts(own)
+    ]
     chances = sorted({f"{100 * one.chance:.1f} %" for one in found})
-    return View(latent_charts(found), [table(found, noise) for noise in NOISES], text.listing(chances))
+    return View(drawn, [table(found, noise) for noise in NOISES], text.listing(chances))
 
 
 def table(found: Sequence[Judged], noise: Noise) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 from report import inputs, text
 from report.naming import backend_key, natural_key
 from report.tables import Cell, Table, printable
+from results.completeness import completeness
 from results.loading import Run, is_native
 from results.schema import KINDS, STATUSES
 
@@ -88,7 +89,8 @@ def fact_sheet(run: Run) -> list[tuple[str, str]]:
             facts.append(("Time", spent))
     facts.append(("Cells", status_line(run)))
     begun, ended = printable(about.get("created") or "?"), about.get("finished")
-    facts.append(("Run", f"{_day(begun)}, {'finished' if ended else 'not finished yet'}"))
+    finished = ended and not completeness(run).unfinished  # older runs say so whatever a budget has left out
+    facts.append(("Run", f"{_day(begun)}, {'finished' if finished else 'not finished yet'}"))
     return [(name, printable(value)) for name, value in facts]
 
 
@@ -151,10 +153,13 @@ def time_spent(run: Run) -> str | None:
 
 
 def status_line(run: Run) -> str:
-    """ "118 of 123 ok; 2 crashed, 1 timeout"."""
+    """ "118 of 123 ok; 2 crashed, 1 timeout"; of an unfinished run "5 of 20 planned ok; 12 skipped, 3 not begun"."""
+    done = completeness(run)
     counts = Counter(record["status"] for record in run.current)
     rest = [f"{counts[status]} {status.replace('_', ' ')}" for status in STATUSES if status != "ok" and counts[status]]
-    line = f"{counts['ok']:,} of {sum(counts.values()):,} ok"
+    rest += [f"{done.without_record} not begun"] if done.without_record > 0 else []
+    every = max(done.total[1], sum(counts.values()))
+    line = f"{counts['ok']:,} of {every:,} {'planned ' if done.unfinished else ''}ok"
     return f"{line}; {', '.join(rest)}" if rest else line
 
 
@@ -168,6 +173,11 @@ def not_run(run: Run) -> list[str]:
             found.append(f"{wanted - have:,} of {wanted:,} planned {_plural(kind)} left no record.")
     if not run.about.get("finished"):
         found.append("The run is not finished: the same command goes on where it stopped.")
+    if run.beside:
+        found.append(
+            f"{text.count(len(run.beside), 'further record')} of other commands in the same folder "
+            f"{'is' if len(run.beside) == 1 else 'are'} no part of this report; `daebench report DIR --all` has all."
+        )
     found += [printable(note) for note in [*run.notes, *run.about.get("notes", [])]]
     if run.superseded:
         found.append(f"{text.count(len(run.superseded), 'failed attempt')} came before a later one of the same cell.")

@@ -86,7 +86,10 @@ def _section(trend: MachineTrend, number: int) -> Section:
         levels=_level_table(trend),
         events=_event_table(trend),
         runs=_run_table(trend),
-        failures=[printable(f"{label}: {status} in the newest run") for label, status in trend.failures],
+        failures=[
+            *([f"The newest run is unfinished: {printable(last.unfinished)}"] if last.unfinished else []),
+            *(printable(f"{label}: {status} in the newest run") for label, status in trend.failures),
+        ],
     )
 
 
@@ -267,10 +270,11 @@ def _run_table(trend: MachineTrend) -> Table:
     rows = []
     for entry in reversed(trend.entries):
         good = sum(cell["status"] == "ok" for cell in entry.cells.values())
-        dirty = "changes that no commit holds: left out of the series" if entry.dirty else ""
+        notes = ["changes that no commit holds: left out of the series"] if entry.dirty else []
+        notes += [f"unfinished: {entry.unfinished}"] if entry.unfinished else []
         rows.append(
             [
-                Cell(printable(entry.name), dirty, "code"),
+                Cell(printable(entry.name), printable("; ".join(notes)), "code"),
                 Cell(entry.committed[:16].replace("T", " ")),
                 Cell(entry.started[:16].replace("T", " ")),
                 Cell(printable(entry.run)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,12 @@ from report import (
     tracks,
 )
 from report.advice import Advice
+from report.analysis import Analysis, Scored, analyse
 from report.charts import Chart
-from report.sentences import ADVICE, Analysis, Finding, analyse, findings, lead_sentence
+from report.sentences import ADVICE, Finding, findings, lead_sentence
 from report.speed import Workload
 from report.tables import Table
-from report.tradeoff import frontier, panels
+from report.tradeoff import Panel, frontier, panels
 from report.yardstick_views import free_table, worth_charts, worth_table
 from results.loading import Run
 
@@ -49,9 +50,12 @@ class Page:
     name: str
     description: str
     summary: str
+    unfinished: str
+    """How much of what was planned is not done, and why; "" where all is."""
     findings: list[Finding]
     facts: list[tuple[str, str]]
-    advice: Advice | None = None
+    advices: list[tuple[str, Advice]] = field(default_factory=list)
+    """Recommendations with the data set that they are for, which is named where there are several."""
     reproductions: list[reproduction.Section] = field(default_factory=list)
     reproduction_notes: tuple[str, ...] = ()
     speed: list[tuple[Workload, Chart, Table]] = field(default_factory=list)
@@ -67,9 +71,10 @@ class Page:
     started_together: bool = False
     starts: list[tuple[Chart, Table, str]] = field(default_factory=list)
     epoch: str = ""
-    race: Table | None = None
+    races: list[Table] = field(default_factory=list)
     quality: list[Chart] = field(default_factory=list)
-    quality_tables: list[Table] = field(default_factory=list)
+    quality_tables: list[tuple[Table, Table]] = field(default_factory=list)
+    """Of each set of images its scores, and how the networks stand."""
     seeds: int = 0
     uncertain: str = ""
     agreement: Table | None = None
@@ -80,7 +85,7 @@ class Page:
     robustness: robustness.View | None = None
     codes: codes.View | None = None
     native: native.View | None = None
-    frontier: tuple[Chart, Table, str, bool] | None = None
+    frontiers: list[tuple[Chart, Table, str, bool]] = field(default_factory=list)
     curves: list[tuple[Chart, Chart]] = field(default_factory=list)
     curves_measured: bool = False
     curves_of: str = ""
@@ -104,6 +109,16 @@ class Page:
     command: str = ""
 
     @property
+    def advice(self) -> Advice | None:
+        """The only recommendation; None where there is none, or one for each of several data sets."""
+        return self.advices[0][1] if len(self.advices) == 1 else None
+
+    @property
+    def prominent(self) -> bool:
+        """Whether the run was made to recommend."""
+        return any(one.prominent for _, one in self.advices)
+
+    @property
     def unsteady(self) -> str:
         """How far the ends of intervals of rates are apart, where that is more than can be trusted, and in what."""
         return text.listing([f"{load.unsteady:.1f} ({load.label})" for load, _, _ in self.speed if load.unsteady])
@@ -115,7 +130,7 @@ class Page:
         found += [chart for chart, _, _ in self.starts] + self.quality + self.worth_charts
         found += (self.robustness.charts if self.robustness else []) + (self.codes.charts if self.codes else [])
         found += self.native.charts if self.native else []
-        found += [self.frontier[0]] if self.frontier else []
+        found += [frontier[0] for frontier in self.frontiers]
         return found + [chart for pair in self.curves for chart in pair]
 
 
@@ -129,8 +144,9 @@ def make_page(run: Run, analysis: Analysis | None = None) -> Page:
         name=name,
         description=tables.printable(about.get("description") or ""),
         summary=facts.summary(run, analysis.given),
+        unfinished=analysis.done.sentence,
         findings=[finding for finding in findings(analysis) if finding.topic != ADVICE],
-        advice=analysis.advice,
+        advices=[(one.data.label, one.advice) for one in analysis.sets if one.advice],
         facts=facts.fact_sheet(run),
         sweep=tables.printable(json.dumps(about.get("sweep", {}), indent=1, ensure_ascii=False)),
         command=tables.printable(about.get("command") or ""),
@@ -147,14 +163,19 @@ def make_page(run: Run, analysis: Analysis | None = None) -> Page:
     page.asked_for_yardsticks = any(one.classical or one.linear for one in analysis.worths)
     page.worth_charts = worth_charts(analysis.worths)
     page.native = native.view(run, analysis.native)
-    page.robustness, page.codes = robustness.view(analysis.matrices), codes.view(analysis.judged)
+    page.robustness = robustness.view(analysis.matrices)
+    page.codes = codes.view(analysis.judged, [(one.data.label, one.judged) for one in analysis.sets])
     _tradeoff(page, analysis)
     _proof(page, analysis)
     page.environments = [facts.environment_table(key, value) for key, value in facts.environments(run).items()]
     page.statuses = tables.status_table(run.current)
     page.missing = _filled(tables.missing_table(run))
     page.stale = _filled(tables.stale_table(run.stale))
-    page.pictures = pictures.groups(analysis.run)
+    page.pictures = [
+        replace(group, title=one.data.told(group.title))
+        for one in analysis.sets
+        for group in pictures.groups(one.data.run)
+    ]
     return page
 
 
@@ -187,30 +208,50 @@ def _speed(page: Page, analysis: Analysis) -> None:
         )
         for index, start in enumerate(analysis.starts)
     ]
-    page.race = timing_tables.reach_table(analysis.race) if analysis.race else None
+    page.races = [timing_tables.reach_table(one.race) for one in analysis.sets if one.race]
     page.unmeasured = [load for load in analysis.loads if not load.standings]
 
 
 def _quality(page: Page, analysis: Analysis) -> None:
-    found = analysis.quality
+    found = analysis.agreed
     left_out = text.count(found.uncertain, "trial")
     page.uncertain = f"Left out: {left_out} by backends whose certificate failed." if found.uncertain else ""
-    if not found.scores:
-        return
     page.seeds = len(found.seeds)
     page.crossed = not all(one.trained for one in found.learned.values())
-    latent = charts.latent_chart(found)
-    page.quality = [charts.quality_chart(found), *([latent] if latent else [])]
-    page.quality_tables = [quality_tables.quality_table(found), quality_tables.standings_table(found)]
     page.agreement = _filled(quality_tables.agreement_table(found))
+    for number, one in enumerate(analysis.sets):
+        scored = one.quality
+        if not scored.scores:
+            continue
+        shown = [charts.quality_chart(scored), *([latent] if (latent := charts.latent_chart(scored)) else [])]
+        page.quality += [_named(chart, one, number) for chart in shown]
+        tables_of = quality_tables.quality_table(scored), quality_tables.standings_table(scored)
+        first, second = (replace(table, caption=_titled(table.caption, one)) for table in tables_of)
+        page.quality_tables.append((first, second))
+
+
+def _named(chart: Chart, one: Scored, number: int) -> Chart:
+    """``chart`` under a name of its own, and with the data set that it is about, where there are several."""
+    if not one.data.label:
+        return chart
+    return replace(chart, name=f"{chart.name}-of-{number}", title=_titled(chart.title, one))
+
+
+def _titled(title: str, one: Scored) -> str:
+    return f"{one.data.label}: {title}" if one.data.label else title
 
 
 def _tradeoff(page: Page, analysis: Analysis) -> None:
-    points, basis = frontier(analysis.run, analysis.loads, analysis.distrusted)
-    if points:
-        borrowed = not all(point.own for point in points)
-        page.frontier = (charts.frontier_chart(points), tables.frontier_table(points), basis, borrowed)
-    shown = panels(analysis.run, analysis.loads, analysis.distrusted)
+    shown: list[Panel] = []
+    for number, one in enumerate(analysis.sets):
+        points, basis = frontier(one.data.run, analysis.loads, analysis.distrusted)
+        if points:
+            borrowed = not all(point.own for point in points)
+            chart, table = _named(charts.frontier_chart(points), one, number), tables.frontier_table(points)
+            table = replace(table, caption=_titled(table.caption, one))
+            page.frontiers.append((chart, table, one.data.told(basis) if one.data.label else basis, borrowed))
+        panes = panels(one.data.run, analysis.loads, analysis.distrusted)
+        shown += [replace(pane, title=_titled(pane.title, one)) for pane in panes]
     page.curves_measured = any(panel.measured for panel in shown)
     page.curves_of = text.listing(sorted({panel.images for panel in shown}, reverse=True))
     page.curves_flat = any(panel.mean_image is not None for panel in shown)

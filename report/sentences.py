@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from report import (
     agreement,
@@ -20,18 +20,20 @@ from report import (
     text,
     yardsticks,
 )
-from report.advice import Advice, advise
-from report.certification import Certification, certification, worst_ratio
+from report.advice import Advice
+from report.analysis import Analysis as Analysis
+from report.analysis import Scored
+from report.analysis import analyse as analyse
+from report.certification import Certification, worst_ratio
 from report.naming import backend_key
-from report.quality import Quality, quality
-from report.reach import Race, race
-from report.speed import MARGIN, NEVER_STEADY, RATE, Standing, Workload, ratio_of, workloads
-from report.start import Epoch, Meeting, Start, epoch_of, start
-from report.tracks import Gain, gains
+from report.quality import Quality
+from report.reach import Race
+from report.speed import MARGIN, NEVER_STEADY, RATE, Standing, Workload, ratio_of
+from report.start import Epoch, Meeting, Start
+from report.tracks import Gain
 from results.breakeven import breakeven
 from results.coarseness import as_exact, is_reduced
-from results.loading import Run
-from results.roles import figures
+from results.departures import meaning
 
 ADVICE = "Recommendation"
 """Topic of the finding that the report shows apart."""
@@ -55,87 +57,50 @@ class Finding:
         return f"{self.headline}: {self.detail}." if self.detail else f"{self.headline}."
 
 
-@dataclass(frozen=True)
-class Analysis:
-    """All that the findings and the page are made from.  ``run`` has no native cells: ``native`` is about those."""
-
-    run: Run
-    proof: Certification
-    loads: list[Workload]
-    quality: Quality
-    starts: list[Start]
-    epoch: Epoch | None
-    race: Race | None
-    advice: Advice | None
-    reproduced: reproduction.Found
-    worths: tuple[yardsticks.Worth, ...] = ()
-    matrices: tuple[robustness.Matrix, ...] = ()
-    judged: tuple[codes.Judged, ...] = ()
-    native: tuple[native.Effect, ...] = ()
-    gains: tuple[Gain, ...] = ()
-    given: inputs.Inputs = inputs.NONE
-    distrusted: frozenset[str] = frozenset()
-    """Ids of trials by backends that compute something else."""
-
-
-def analyse(run: Run) -> Analysis:
-    """Aggregate a run once for all sections."""
-    whole, run = run, run.matched
-    proof = certification(run)
-    wrong = frozenset(
-        record["id"] for record in run.of("trial", "ok") if (proof.doubt(record) or "").endswith("parity failed")
-    )
-    loads = workloads(run, proof)
-    starts = [found for load in loads if (found := start(load)) is not None]
-    scored = quality(run, wrong)
-    stands = figures(run, wrong)
-    return Analysis(
-        run,
-        proof,
-        loads,
-        scored,
-        starts,
-        epoch_of(run),
-        race(stands, loads, wrong),
-        advise(stands, scored, loads, wrong),
-        reproduction.found_in(run),
-        tuple(yardsticks.worths(stands, wrong)),
-        tuple(robustness.matrices(stands, wrong)),
-        tuple(codes.judged(stands, wrong)),
-        tuple(native.effects(whole, wrong)),
-        tuple(gains(loads)),
-        inputs.inputs(whole),
-        wrong,
-    )
-
-
 def findings(analysis: Analysis) -> list[Finding]:
-    """The sentences, the most important first.  Never empty."""
-    lessons = [*analysis.quality.lessons(), *native.lessons(analysis.native)]
+    """The sentences, the most important first.  Never empty.  What is about images stands for each set of them."""
+    parts = [(one, _of_set(one, analysis)) for one in analysis.sets]
+    none = learned.none_of([lesson for one in analysis.sets for lesson in one.lessons])
     found = [
         *_if_said("Inputs", inputs.said(analysis.given)),  # before what rests on it
-        *_if_said("Learning", learned.said(lessons, any(load.standings for load in analysis.loads))),
-        *_if_said("Worth", free.said(analysis.worths)),  # before anybody is said to be best
-        *advice_findings(analysis.advice),
+        *(finding for _, (first, _) in parts for finding in first),
         *reproduction_findings(analysis.reproduced),
         *speed_findings(analysis.loads),
-        *_if_said("Quality", ranking.said(analysis.quality)),
-        *_if_said("Exact images", scoring.exact_said(analysis.quality)),
-        *_if_said("Scores", scoring.mixed_said(analysis.quality)),
-        *_if_said("Yardsticks", yardsticks.said(analysis.worths)),
-        *_if_said("Robustness", robustness.said(analysis.matrices)),
-        *_if_said("Codes", codes.said(analysis.judged)),
-        *_if_said("Defaults", native.said(analysis.native)),
-        *reach_findings(analysis.race),
-        *agreement_findings(analysis.quality),
+        *(finding for _, (_, then) in parts for finding in then),
+        *(agreement_findings(analysis.agreed) if not none else ()),
         *track_findings(analysis.gains),
         *breakeven_findings(analysis.starts, analysis.epoch),
         *steady_findings(analysis.loads),
         *certificate_findings(analysis.proof),
     ]
-    if learned.none_of(lessons):
-        found = [finding for finding in found if finding.topic not in learned.TOPICS]
     return found or [Finding("Nothing", "No cell of this run has come to a figure; its records say why")]
+
+
+def _of_set(one: Scored, analysis: Analysis) -> tuple[list[Finding], list[Finding]]:
+    """What is said of one set of images, before and after the speeds."""
+    first = [
+        *_if_said("Learning", learned.said(one.lessons, any(load.standings for load in analysis.loads))),
+        *_if_said("Worth", free.said(one.worths)),  # before anybody is said to be best
+        *advice_findings(one.advice),
+    ]
+    then = [
+        *_if_said("Quality", ranking.said(one.quality)),
+        *_if_said("Exact images", scoring.exact_said(one.quality)),
+        *_if_said("Scores", scoring.mixed_said(one.quality)),
+        *_if_said("Yardsticks", yardsticks.said(one.worths)),
+        *_if_said("Robustness", robustness.said(one.matrices)),
+        *_if_said("Codes", codes.said(one.judged)),
+        *_if_said("Defaults", native.said(one.native)),
+        *reach_findings(one.race),
+    ]
+    if learned.none_of(one.lessons):
+        first, then = ([f for f in those if f.topic not in learned.TOPICS] for those in (first, then))
+
+    def told(finding: Finding) -> Finding:
+        said = one.data.told(finding.headline)
+        return replace(finding, headline=said[:1].upper() + said[1:] if one.data.label else said)
+
+    return [told(finding) for finding in first], [told(finding) for finding in then]
 
 
 def _if_said(topic: str, said: tuple[str, str] | None) -> list[Finding]:
@@ -383,6 +348,8 @@ def certificate_findings(proof: Certification) -> list[Finding]:
             f"{cell['backend']} {cell['track']} departs on {cell['architecture']} at {departure.quantity}{tensor}"
             f"{times}{more}: shown, not ranked"
         )
+        if means := meaning(departure.record):
+            parts.append(f"for who trains so: {means}")
     for precision, names in as_exact(proof.records).items():
         parts.append(f"{precision} changes nothing in {text.listing(names)}: outputs are as exact as in float32")
     crashed = [record for record in tried if record["status"] not in ("ok", "parity_failed")]

@@ -74,6 +74,8 @@ class Entry:
     versions: dict[str, str] = field(default_factory=dict)
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     dirty: bool = False
+    unfinished: str = ""
+    """How much of the run's plan is not done, and why; "" where all is, or an older version wrote the line."""
 
     @property
     def identity(self) -> tuple[str, bool, str, str]:
@@ -202,17 +204,22 @@ _TYPES: Mapping[str, type] = {
 }  # fmt: skip
 
 
+_LATER: Mapping[str, type] = {"unfinished": str}
+"""Fields that lines of older versions are without."""
+
+
 def _entry(data: object) -> Entry:
     if not isinstance(data, dict):
         raise HistoryError("not a JSON object")
     if data.get("schema") != HISTORY_SCHEMA:
         raise HistoryError(f"schema = {data.get('schema')!r}: this version of daebench reads schema {HISTORY_SCHEMA}")
-    for name, kind in _TYPES.items():
+    later = {name: kind for name, kind in _LATER.items() if name in data}
+    for name, kind in (*_TYPES.items(), *later.items()):
         if not isinstance(data.get(name), kind):
             raise HistoryError(f"{name} = {json.dumps(data.get(name))[:80]} should be a JSON {kind.__name__}")
     for label, cell in data["cells"].items():
         _check_cell(label, cell)
-    return Entry(**{name: data[name] for name in _TYPES})
+    return Entry(**{name: data[name] for name in (*_TYPES, *later)})
 
 
 def _check_cell(label: str, cell: object) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,8 @@ class Run:
     """What a reader should know of the reading itself: a torn line that was left out."""
     folders: tuple[Path, ...] = field(default=())
     """All folders, where several were read as one."""
+    beside: tuple[Record, ...] = ()
+    """What other commands than the last have left in its folder, where :attr:`asked` has taken it out."""
 
     def of(self, kind: Kind, status: str | None = None) -> list[Record]:
         """Current records of a kind (and status)."""
@@ -56,6 +59,21 @@ class Run:
     def matched(self) -> Run:
         """This run without its native cells, which compute something else: what is ranked, averaged and compared."""
         return replace(self, current=tuple(record for record in self.current if not is_native(record)))
+
+    @property
+    def asked(self) -> Run:
+        """What the last command asked for, which need not be all that its folder holds: an answer is about what was
+        asked.  Of a run that does not say (``cells`` of run.json), all of it."""
+        cells = self.about.get("cells")
+        if not isinstance(cells, list):
+            return self
+        wanted = set(map(str, cells))
+        inside = {id(record) for record in self.current if str(record["id"]).partition("-")[0] in wanted}
+        return replace(
+            self,
+            current=tuple(record for record in self.current if id(record) in inside),
+            beside=(*self.beside, *(record for record in self.current if id(record) not in inside)),
+        )
 
     def frame(self, kind: Kind) -> pd.DataFrame:
         """Current records of ``kind``, a row each: id, status, reason, seconds, environment, the axes, the metrics."""
@@ -145,12 +163,14 @@ def merge(runs: Sequence[Run]) -> Run:
         dict.fromkeys(str(run.about["description"]) for run in runs if run.about.get("description"))
     )
     about["environments"] = {key: value for run in runs for key, value in run.about.get("environments", {}).items()}
-    about["planned"] = {kind: sum(run.about.get("planned", {}).get(kind, 0) for run in runs) for kind in KINDS}
-    about["finished"] = max(filter(None, (run.about.get("finished") for run in runs)), default=None)
+    ends = [run.about.get("finished") for run in runs]
+    about["finished"] = max(map(str, ends)) if all(ends) else None
     about["notes"] = [note for run in runs for note in run.about.get("notes", [])]
     pool = sorted((record for run in runs for record in run.current), key=lambda record: str(record["started"]))
     current = {(cell_key(record), record["environment"]): record for record in pool}
     chosen = {id(record) for record in current.values()}
+    about["planned"] = _planned(runs, current.values())
+    about.pop("cells", None)  # each was asked for by itself
     return Run(
         folder=runs[0].folder,
         about=about,
@@ -160,7 +180,20 @@ def merge(runs: Sequence[Run]) -> Run:
         superseded=tuple(record for run in runs for record in run.superseded),
         notes=tuple(note for run in runs for note in run.notes),
         folders=tuple(folder for run in runs for folder in run.folders),
+        beside=tuple(record for run in runs for record in run.beside),
     )
+
+
+def _planned(runs: Sequence[Run], current: Iterable[Record]) -> dict[str, int]:
+    """Cells by kind that all of ``runs`` planned; those of which only one record is left in ``current`` count once.  A
+    kind of which a run does not say how many it planned has as many as it left."""
+    kept = Counter(record["kind"] for record in current)
+    found: dict[str, int] = {}
+    for kind in KINDS:
+        known = [(one.about.get("planned", {}).get(kind), len(one.of(kind))) for one in runs]
+        wanted = sum(max(number, have) if isinstance(number, int) else have for number, have in known)
+        found[kind] = wanted - (sum(have for _, have in known) - kept[kind])
+    return found
 
 
 def _sorted(

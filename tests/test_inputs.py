@@ -110,7 +110,7 @@ def test_runs_of_a_folder_that_changed_in_between(tmp_path: Path) -> None:
             kept.append(json.dumps(record))
         (folder / "records.jsonl").write_text("".join(f"{line}\n" for line in kept))
         assert "were not given the same" not in publish([folder]).findings[0]
-    said = publish([tmp_path / "one", tmp_path / "two"]).findings[0]
+    said = publish([tmp_path / "one", tmp_path / "two"], tmp_path / "both.html").findings[0]
     assert "were not given the same clean images" in said
     assert "keras[tensorflow] (from" in said
     assert "against torch (from" in said

@@ -120,7 +120,7 @@ def test_no_other_section_knows_of_native_cells(run: Run, plain: Run) -> None:
         assert getattr(ours, name) == getattr(theirs, name), name
     assert [one for one in findings(ours) if one.topic != "Defaults"] == findings(theirs)
     pages = make_page(run), make_page(plain)
-    for name in ("speed", "quality_tables", "agreement", "frontier", "curves", "pictures", "certificates", "audit"):
+    for name in ("speed", "quality_tables", "agreement", "frontiers", "curves", "pictures", "certificates", "audit"):
         assert repr(getattr(pages[0], name)) == repr(getattr(pages[1], name)), name
     assert theirs.native == ()
     assert pages[1].native is None

@@ -21,6 +21,7 @@ from PIL import Image
 
 from bench import certifying, lanes, machine, runner, sessions
 from bench.cells import Cell, TimingCell, TrialCell
+from bench.places import PlaceError
 from bench.plan import Plan, Session, certificate_for
 from bench.process import REFERENCE
 from bench.records import Ended
@@ -191,7 +192,12 @@ def test_other_pictures_in_a_folder_are_other_data(tmp_path: Path) -> None:
 
     last = (pictures / "test" / "5.png").read_bytes()
     (pictures / "test" / "5.png").write_bytes((pictures / "train" / "0.png").read_bytes())
-    assert run(replace(what, trials=(glyphs, more)), folder, QUIET).ran == 2, "one training and the yardstick"
+    fewer = replace(what, trials=(glyphs, more))
+    with pytest.raises(PlaceError, match="its images have changed since"):
+        run(fewer, folder, QUIET)
+    outcome = run(fewer, folder, replace(QUIET, add_data=True))
+    assert outcome.ran == 2, "one training and the yardstick"
+    assert "changed between two calls" in outcome.notes[0]
     after = load_run(folder)
     assert [record["cell"]["dataset"] for record in after.of("trial")] == ["glyphs", name]
     stale = Counter((record["kind"], record["cell"].get("train")) for record in after.stale)
@@ -203,7 +209,7 @@ def test_other_pictures_in_a_folder_are_other_data(tmp_path: Path) -> None:
     assert trials[name].startswith(f"{fingerprint}.")
 
     (pictures / "test" / "5.png").write_bytes(last)
-    assert run(what, folder, QUIET).ran == 0, "these have been trained on before"
+    assert run(what, folder, replace(QUIET, add_data=True)).ran == 0, "these have been trained on before"
     again = load_run(folder)
     assert {record["id"] for record in again.current} == {record["id"] for record in before.current}
     assert {record["id"] for record in again.stale}.isdisjoint(record["id"] for record in before.current)

@@ -22,6 +22,7 @@ import numpy as np
 from bench.compare.matching import Labels, labels_of
 from bench.words import one_of
 from results.comparison import METRICS, Comparison, Metric, Row
+from results.completeness import completeness
 from results.convergence import state
 from results.loading import Run
 from results.rates import rate, undisturbed_latencies
@@ -87,6 +88,8 @@ class Origin:
     python: str = ""
     machine: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
+    unfinished: str = ""
+    """How much of what was planned is not done, and why; "" where all is."""
 
 
 def parse_format(option: str, name: str) -> Format:
@@ -98,8 +101,8 @@ def export_figures(form: Format, figures: Sequence[Figure], origin: Origin) -> A
     """``figures`` as JSON of ``form``; ExportError if none has a place in it."""
     writers: Mapping[Format, Callable[[], tuple[Any, int]]] = {
         "pytest-benchmark": lambda: _pytest_benchmark(figures, origin),
-        "github-smaller-is-better": lambda: _github(figures, smaller=True),
-        "github-bigger-is-better": lambda: _github(figures, smaller=False),
+        "github-smaller-is-better": lambda: _github(figures, origin, smaller=True),
+        "github-bigger-is-better": lambda: _github(figures, origin, smaller=False),
         "bencher": lambda: _bencher(figures),
     }
     document, kept = writers[form]()
@@ -144,6 +147,7 @@ def origin_of_run(run: Run) -> Origin:
         python=str(facts.get("python") or ""),
         machine=str(facts.get("cpu") or ""),
         environment=facts,
+        unfinished=completeness(run).sentence,
     )
 
 
@@ -223,21 +227,25 @@ def _pytest_benchmark(figures: Sequence[Figure], origin: Origin) -> tuple[Any, i
             "project": "daebench",
             "branch": "(unknown)",
         },
-        "benchmarks": [_pytest_entry(figure) for figure in timed],
+        "benchmarks": [_pytest_entry(figure, origin) for figure in timed],
         "datetime": origin.date,
         "version": PYTEST_BENCHMARK_VERSION,
     }
     return document, len(timed)
 
 
-def _pytest_entry(figure: Figure) -> dict[str, Any]:
+def _pytest_entry(figure: Figure, origin: Origin) -> dict[str, Any]:
     return {
         "group": figure.metric,
         "name": figure.name,
         "fullname": figure.name,
         "params": None,
         "param": None,
-        "extra_info": {"unit": "seconds an image, a round a process", **figure.facts},
+        "extra_info": {
+            "unit": "seconds an image, a round a process",
+            **figure.facts,
+            **({"unfinished": origin.unfinished} if origin.unfinished else {}),
+        },
         "options": {
             "disable_gc": True,
             "timer": "perf_counter",
@@ -279,13 +287,15 @@ def _pytest_stats(data: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]
     }
 
 
-def _github(figures: Sequence[Figure], *, smaller: bool) -> tuple[Any, int]:
+def _github(figures: Sequence[Figure], origin: Origin, *, smaller: bool) -> tuple[Any, int]:
     entries = []
     for figure in figures:
         if smaller and figure.metric != "psnr":
             entries.append(_github_entry(figure, figure.cost, MICROSECONDS, "µs/image"))
         elif not smaller and figure.metric != "latency":
             entries.append(_github_entry(figure, figure.level, 1.0, "dB" if figure.metric == "psnr" else "images/s"))
+    for entry in entries:
+        entry["extra"] += f"; unfinished run: {origin.unfinished}" if origin.unfinished else ""
     return entries, len(entries)
 
 

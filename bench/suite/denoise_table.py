@@ -78,7 +78,8 @@ def with_noise(clean: Picture, name: str, level: float) -> Picture:
         return clean
     seed = int(counter.uniform((1,), "denoise table", name, str(level))[0] * 2**24)
     noisy = corruption.corrupt(clean[None], f"gaussian({level})", seed=seed, split="test")[0]
-    return np.round(noisy * 255).astype(np.float32) / np.float32(255)
+    rounded: Picture = np.round(noisy * 255).astype(np.float32) / np.float32(255)
+    return rounded
 
 
 def psnr(picture: Picture, clean: Picture) -> float:

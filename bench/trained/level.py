@@ -103,7 +103,8 @@ def _of_medium(channels: list[Values]) -> tuple[float, float] | None:
 
 def _between(patches: Values, margin: float) -> Values:
     means = patches.mean(axis=1)
-    return patches[(means >= margin) & (means <= 1 - margin)]
+    inside: Values = patches[(means >= margin) & (means <= 1 - margin)]
+    return inside
 
 
 def _smallest(patches: Values) -> float:

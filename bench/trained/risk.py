@@ -48,7 +48,7 @@ def mean_squared_error(denoise: Denoise, pictures: Sequence[Picture], sigma: flo
         probe = np.where(counter.uniform(noisy.shape, "risk", index) < 0.5, np.float32(-1), np.float32(1))
         step = np.float32(STEP * sigma)
         denoised = clipped(denoise(noisy))
-        moved = clipped(denoise(noisy + step * probe))
+        moved = clipped(denoise((noisy + step * probe).astype(np.float32)))
         passed = probe * (moved - denoised) / step
         variance = clipped_variance(_around(noisy).astype(np.float64), sigma)
         errors = np.square((denoised - noisy).astype(np.float64)) - variance + 2 * variance * passed

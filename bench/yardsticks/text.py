@@ -133,10 +133,10 @@ def _check_value(what: str, value: Value, tried: tuple[Value, ...]) -> None:
         if not isinstance(number, int) or not least <= number <= most:
             raise YardstickError(f"{what} is not allowed; allowed are whole numbers from {least} to {most}")
     else:
-        least = 0.0 if 0.0 in numbers else None
-        if number is None or number > LARGEST or number < 0 or (number == 0 and least is None):
+        from_zero = 0.0 in numbers
+        if number is None or number > LARGEST or number < 0 or (number == 0 and not from_zero):
             raise YardstickError(
-                f"{what} is not allowed; allowed are numbers {'from 0' if least == 0 else 'above 0'} to {LARGEST:g}"
+                f"{what} is not allowed; allowed are numbers {'from 0' if from_zero else 'above 0'} to {LARGEST:g}"
             )
 
 
