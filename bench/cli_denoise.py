@@ -150,7 +150,7 @@ def _level(text: str) -> Level:
             f"--noise {text!r} is not allowed: write auto, or the standard deviation of the noise from 0 to 1, where "
             "white is 1 (25 of 255 is 0.098)"
         )
-    return Level(value)
+    return Level(value, told=True)
 
 
 def _one(path: Path, output: Path, name: str, picture: Picture, way: Way, found: Level) -> None:
@@ -158,7 +158,7 @@ def _one(path: Path, output: Path, name: str, picture: Picture, way: Way, found:
 
     height, width, channels = picture.shape
     colour = "gray" if channels == 1 else "colour"
-    amount = f"about {found.sigma:.3f}" if found.sigma is not None else "cannot be estimated"
+    amount = "cannot be estimated" if found.sigma is None else f"{'' if found.told else 'about '}{found.sigma:.3f}"
     print(f"{path}: {width}x{height} pixels, {colour}, noise {amount}", flush=True)
     done = way(picture, found)
     for line in done.facts:

@@ -16,9 +16,9 @@ from bench.trained.level import Level
 from bench.trained.pictures import Picture
 from bench.words import visible
 
-CLEAN = 0.012
-"""Noise up to this (3 of 255) is not worth a denoiser, which takes more away than that: pictures as cameras give them
-are estimated as having as much."""
+CLEAN = 0.02
+"""Photographs as cameras give them are estimated as having up to this (5 of 255): their own finest structure, which is
+not to be taken away."""
 FACTOR = 1.5
 """A network is meant for noise of up to so many times more, or fewer, than it was trained for."""
 LOST = 1.2
@@ -70,6 +70,11 @@ def trained_for(text: str, picture: Picture) -> Range | None:
     return Range(math.sqrt(low), math.sqrt(high)) if noisy else None
 
 
+def is_clean(level: Level) -> bool:
+    """Whether a picture with noise of this (known) ``level`` had better be left as it is."""
+    return level.sigma is not None and level.sigma <= (ROUNDING if level.told else CLEAN)
+
+
 def before(level: Level, cell: TrialCell, picture: Picture) -> str | None:
     """What must be said of this network on this picture, or None where they fit."""
     if level.sigma is None:
@@ -80,10 +85,10 @@ def before(level: Level, cell: TrialCell, picture: Picture) -> str | None:
             f"the network was trained for {cell.corruption}, whose noise is of another kind than what can be estimated "
             "here: whether it fits is not known"
         )
-    if level.sigma <= CLEAN and not wanted.low <= level.sigma <= wanted.high:
+    if is_clean(level) and not wanted.low <= level.sigma <= wanted.high:
         return (
-            f"it has hardly any noise ({level.sigma:.3f}), and the network was trained for {cell.corruption}: it will "
-            "take detail for noise; leave the picture as it is"
+            f"it has no more noise ({level.sigma:.3f}) than photographs without any seem to have, and the network was "
+            f"trained for {cell.corruption}: it will take detail for noise; leave the picture as it is"
         )
     if wanted.fits(level.sigma):
         return None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.trained.level import clipped_variance
+from bench.trained.level import clipped_variance, margin_of
 from bench.trained.pictures import Picture
 from implementations import counter
 
@@ -22,18 +22,16 @@ Denoise = Callable[[Picture], Picture]
 
 STEP = 0.1
 """The further noise, in standard deviations of the noise that is there."""
-INSIDE = 1.0
-"""Values count that are so many standard deviations away from black and white in their surroundings: beyond, clipping
-leaves too little of the noise for the formula."""
 AROUND = 2.0
 """Width of the Gaussian window that is meant by surroundings, in pixels."""
-LEAST = 0.1
+LEAST = 0.05
 """Share of values that must count."""
 
 
 def counts(noisy: Picture, sigma: float) -> NDArray[np.bool_] | None:
-    """Which values of ``noisy`` the estimate is about; None where they are too few to speak for the picture."""
-    inside = np.abs(_around(noisy) - 0.5) <= 0.5 - INSIDE * sigma
+    """Which values of ``noisy`` the estimate is about: of medium brightness in their surroundings, for elsewhere
+    clipping moves the noise's mean.  None where they are too few to speak for the picture."""
+    inside = np.abs(_around(noisy) - 0.5) <= 0.5 - margin_of(sigma)
     return inside if inside.mean() >= LEAST else None
 
 

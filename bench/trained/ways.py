@@ -60,8 +60,8 @@ class ByMethod:
         warnings = []
         if level.sigma is None:
             warnings.append(f"its noise cannot be estimated ({level.why}): whether these settings fit it is not known")
-        elif level.sigma <= fitting.CLEAN:
-            warnings.append(f"it has hardly any noise ({level.sigma:.3f}): leave the picture as it is")
+        elif fitting.is_clean(level):
+            warnings.append(f"{_clean(level.sigma)}: leave the picture as it is")
         return _applied(candidates.of_method(self.chosen).denoise, picture, level, [], warnings)
 
 
@@ -74,8 +74,8 @@ class ByFit:
     def __call__(self, picture: Picture, level: Level) -> Done:
         if level.sigma is None:
             return Done(facts=[f"left as it is: its noise cannot be estimated ({level.why}); --noise LEVEL tells it"])
-        if level.sigma <= fitting.CLEAN:
-            return Done(facts=[f"left as it is: it has hardly any noise ({level.sigma:.3f})"])
+        if fitting.is_clean(level):
+            return Done(facts=[f"left as it is: {_clean(level.sigma)}"])
         able, lacking = self.networks.for_noise(level.sigma, picture)
         methods = candidates.classical(level.sigma, picture)
         tried = candidates.best_first([*able, *methods], picture, level.sigma)
@@ -100,6 +100,10 @@ class ByFit:
             "its noise",
         ]
         return _applied(able[0].denoise, picture, level, facts, lacking)
+
+
+def _clean(sigma: float) -> str:
+    return f"it has no more noise ({sigma:.3f}) than photographs without any seem to have"
 
 
 def _applied(
