@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cells import TrialCell
-from bench.trained import compute, found, risk, tiles
+from bench.trained import compute, risk, tiles
+from bench.trained import found as records
 from bench.trained.fitting import trained_for
 from bench.trained.pictures import Picture
 from bench.yardsticks.text import Chosen, parse_method
@@ -23,11 +24,12 @@ PART = 192
 """Of a larger picture four parts of that many pixels in each direction are tried, before the best denoises all."""
 AS_IT_IS = "the picture as it is"
 CLASSICAL: dict[str, tuple[float, ...]] = {
-    "nlm-slow(h={:.4g}, sigma_over_h=1.25, patch_size=5, patch_distance=5)": (0.6, 0.8),
-    "nlm(h={:.4g}, sigma_over_h=1.25, patch_size=5, patch_distance=5)": (0.6, 0.8),
+    "nlm-slow(h={:.4g}, sigma_over_h=1, patch_size=5, patch_distance=5)": (0.7, 1.0, 1.35),
+    "nlm(h={:.4g}, sigma_over_h=1, patch_size=5, patch_distance=5)": (0.6, 0.85),
+    "tv(weight={:.4g})": (0.7, 1.0),
 }
 """Classical denoisers, and what their setting in braces is in standard deviations of the noise: several to choose from,
-for flat pictures bear more than those full of detail."""
+for flat pictures bear more than those full of detail.  Calibration on photographs finds values among these."""
 NAMES = tuple(dict.fromkeys(text.partition("(")[0] for text in CLASSICAL))
 
 
@@ -41,23 +43,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate, and its mean squared error on the picture as it is estimated: below 0 where that is too small
-    against the noise to be told from nothing."""
+    """A candidate and what is estimated of it on the picture."""
 
     candidate: Candidate
-    error: float
-
-    @property
-    def psnr(self) -> float:
-        """The same in dB."""
-        return risk.decibels(self.error)
+    risk: risk.Risk
 
 
 class Networks:
     """Those that are kept in the folders ``runs`` (by default below results/), loaded when they are first tried."""
 
     def __init__(self, runs: Sequence[Path], backend: str | None, threads: int) -> None:
-        self._known = [(_cell(record), record, folder) for record, folder in found.all_kept(runs)]
+        self._known = [(_cell(record), record, folder) for record, folder in records.all_kept(runs)]
         if backend is not None:
             compute.check(backend)
         self.backend = backend or compute.common()
@@ -87,7 +83,7 @@ class Networks:
 
     def _made(self, record: Record, folder: Path) -> Candidate | str:
         try:
-            trained = found.load(record, folder)
+            trained = records.load(record, folder)
             computer = compute.Computer(trained, self.backend, self._threads)
         except (ValueError, OSError) as error:
             return f"network {record['id']} in {folder} is left out: {error}"
@@ -128,6 +124,6 @@ def best_first(candidates: Sequence[Candidate], picture: Picture, sigma: float) 
     """``candidates`` and the picture as it is, from the best on; None where no estimate can be had."""
     some = parts(picture)
     every = [*candidates, Candidate(AS_IT_IS, lambda picture: picture)]
-    errors = [risk.mean_squared_error(one.denoise, some, sigma) for one in every]
-    tried = [Tried(one, error) for one, error in zip(every, errors, strict=True) if error is not None]
-    return sorted(tried, key=lambda one: one.error) or None
+    found = [(one, risk.estimate(one.denoise, some, sigma)) for one in every]
+    tried = [Tried(one, estimated) for one, estimated in found if estimated is not None]
+    return sorted(tried, key=lambda one: one.risk.error) or None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +36,26 @@ def counts(noisy: Picture, sigma: float) -> NDArray[np.bool_] | None:
     return inside if inside.mean() >= LEAST else None
 
 
-def mean_squared_error(denoise: Denoise, pictures: Sequence[Picture], sigma: float) -> float | None:
-    """Estimated mean squared error of ``denoise`` on noisy ``pictures`` (or parts of one); None where too few values
-    lie far enough from black and white.  It may be negative, if the error is small against the noise."""
-    total = number = 0.0
+@dataclass(frozen=True)
+class Risk:
+    """An estimated mean squared error; below 0 where it is small against the noise.  ``spread`` is its standard
+    deviation as far as it comes from the noise, which is the same for all denoisers of one picture: they can be told
+    from each other by less."""
+
+    error: float
+    spread: float
+
+    def __str__(self) -> str:
+        """As PSNR; an error that cannot be told from none is at most its spread."""
+        if self.error < self.spread:
+            return f"above {decibels(self.spread):.1f} dB"
+        return f"{decibels(self.error):.1f} dB"
+
+
+def estimate(denoise: Denoise, pictures: Sequence[Picture], sigma: float) -> Risk | None:
+    """Of ``denoise`` on noisy ``pictures`` (or parts of one); None where too few values lie far enough from black and
+    white."""
+    total = spread = number = 0.0
     for index, noisy in enumerate(pictures):
         inside = counts(noisy, sigma)
         if inside is None:
@@ -51,18 +68,14 @@ def mean_squared_error(denoise: Denoise, pictures: Sequence[Picture], sigma: flo
         variance = clipped_variance(_around(noisy).astype(np.float64), sigma)
         errors = np.square((denoised - noisy).astype(np.float64)) - variance + 2 * variance * passed
         total += float(errors[inside].sum())
+        spread += float(2 * np.square(variance[inside]).sum())  # of the square of a normal number
         number += float(np.count_nonzero(inside))
-    return total / number if number else None
-
-
-def as_it_is(pictures: Sequence[Picture], sigma: float) -> float | None:
-    """The same for the noisy pictures as they are: what is left of the noise's variance by clipping."""
-    return mean_squared_error(lambda picture: picture, pictures, sigma)
+    return Risk(total / number, math.sqrt(spread) / number) if number else None
 
 
 def decibels(error: float) -> float:
-    """PSNR in dB of a mean squared error; one that is estimated as none stands for less than it can tell."""
-    return -10 * math.log10(max(error, 1e-6))
+    """PSNR in dB of a mean squared error."""
+    return -10 * math.log10(error)
 
 
 def clipped(picture: Picture) -> Picture:

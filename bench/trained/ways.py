@@ -119,5 +119,5 @@ def _ranking(tried: Sequence[candidates.Tried]) -> str:
     """Estimates of the first few, and of the picture as it is, whose place says whether anything is gained."""
     shown = list(tried[:LISTED])
     shown += [one for one in tried[LISTED:] if one.candidate.name == candidates.AS_IT_IS]
-    listed = "; ".join(f"{one.candidate.name} {one.psnr:.1f} dB" for one in shown)
+    listed = "; ".join(f"{one.candidate.name} {one.risk}" for one in shown)
     return f"estimated PSNR: {listed} ({len(tried)} were tried)"
