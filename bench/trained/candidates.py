@@ -20,13 +20,12 @@ from results.schema import LATER_AXES, Record
 
 MOST_NETWORKS = 6
 """Networks that are tried on a picture, those nearest to its noise: each takes seconds."""
-PART = 192
+PART = 256
 """Of a larger picture four parts of that many pixels in each direction are tried, before the best denoises all."""
 AS_IT_IS = "the picture as it is"
 CLASSICAL: dict[str, tuple[float, ...]] = {
     "nlm-slow(h={:.4g}, sigma_over_h=1, patch_size=5, patch_distance=5)": (0.7, 1.0, 1.35),
     "nlm(h={:.4g}, sigma_over_h=1, patch_size=5, patch_distance=5)": (0.6, 0.85),
-    "tv(weight={:.4g})": (0.7, 1.0),
 }
 """Classical denoisers, and what their setting in braces is in standard deviations of the noise: several to choose from,
 for flat pictures bear more than those full of detail.  Calibration on photographs finds values among these."""
