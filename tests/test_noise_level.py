@@ -41,7 +41,8 @@ def test_photographs(name: str, true: float) -> None:
     own = sigma(clean)
     assert own <= 0.02
     found = sigma(as_file(clean, f"gaussian({true})"))
-    assert 0.94 * true <= found <= 1.06 * np.hypot(true, 1.5 * own) + 0.002
+    least = 0.94 if true < 0.3 else 0.9  # at 0.3 clipping reaches everywhere
+    assert least * true <= found <= 1.06 * np.hypot(true, 1.5 * own) + 0.002
 
 
 @pytest.mark.parametrize("size", [28, 64])
