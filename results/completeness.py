@@ -77,7 +77,8 @@ def completeness(run: Run) -> Completeness:
     run = run.asked
     told = run.about.get("planned")
     told = told if isinstance(told, dict) else {}
-    done, planned = {}, {}
+    done: dict[str, int] = {}
+    planned: dict[str, int] = {}
     for kind in KINDS:
         records = run.of(kind)
         wanted = told.get(kind)

@@ -188,7 +188,7 @@ def _planned(runs: Sequence[Run], current: Iterable[Record]) -> dict[str, int]:
     """Cells by kind that all of ``runs`` planned; those of which only one record is left in ``current`` count once.  A
     kind of which a run does not say how many it planned has as many as it left."""
     kept = Counter(record["kind"] for record in current)
-    found = {}
+    found: dict[str, int] = {}
     for kind in KINDS:
         known = [(one.about.get("planned", {}).get(kind), len(one.of(kind))) for one in runs]
         wanted = sum(max(number, have) if isinstance(number, int) else have for number, have in known)
