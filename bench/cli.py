@@ -267,7 +267,7 @@ def _report(runs: Sequence[Path], output: Path | None, *, everything: bool = Fal
 
     published = publish(list(runs), output, everything=everything)
     unfinished = "" if told else published.unfinished
-    cli_show.report(published.path, published.findings, published.commands, unfinished)
+    cli_show.report(published.path, published.findings, published.commands, published.departures, unfinished)
 
 
 def _print_json(value: Any) -> None:

@@ -132,12 +132,22 @@ def outcome(outcome: Outcome) -> None:
         console.print(f"[yellow]left out:[/yellow] {count} cell{'s' * (count != 1)}: {escape(reason)}")
 
 
-def report(path: Path, findings: Sequence[str], commands: Sequence[tuple[str, str]] = (), unfinished: str = "") -> None:
+def report(
+    path: Path,
+    findings: Sequence[str],
+    commands: Sequence[tuple[str, str]] = (),
+    departures: Sequence[str] = (),
+    unfinished: str = "",
+) -> None:
     """Where the report is, what matters most in it, and the ``commands`` (what for, line) that it recommends; but
-    first, where the run is ``unfinished``, how far."""
+    first, where the run is ``unfinished``, how far, and ``departures``: who is not certified, and what that means."""
     console = _console()
     if unfinished:
         console.print(f"[yellow]unfinished:[/yellow] {escape(unfinished)}")
+    for sentence in departures[:FINDINGS]:
+        console.print(f"[red]not certified[/red], so not ranked: {escape(sentence)}")
+    if len(departures) > FINDINGS:
+        console.print(f"[red]not certified[/red]: {len(departures) - FINDINGS} more, which the report lists")
     for number, sentence in enumerate(findings[:FINDINGS], 1):
         console.print(f"{number}. {escape(sentence)}")
     # Not through rich, which would break long lines: commands and the path are there to be copied.
@@ -148,6 +158,8 @@ def report(path: Path, findings: Sequence[str], commands: Sequence[tuple[str, st
 
 def certificates(records: Sequence[Row]) -> None:
     """`daebench verify`: a row per network, loss and precision; per backend the worst deviation / tolerance."""
+    from results.departures import meaning
+
     console = _console()
     if not records:
         return
@@ -167,6 +179,8 @@ def certificates(records: Sequence[Row]) -> None:
         cell = record["cell"]
         where = " ".join(str(cell[name]) for name in ("backend", "track", *named))
         console.print(f"[red]{record['status']}[/red] {escape(where)}: {escape(record.get('reason') or '')}")
+        if record["status"] == "parity_failed" and (means := meaning(record)):
+            console.print(f"  for who trains so: {escape(means)}")
     # One and the same for many rows: a network that a backend refuses, it refuses with every loss.
     unsupported = [str(record.get("reason") or "") for record in records if record["status"] == "unsupported"]
     for reason, count in Counter(unsupported).items():

@@ -14,10 +14,16 @@ import typer
 from bench.cli_options import BackendFiles
 
 LOADED_BY = {
-    "keras": "keras.saving.load_model({path!r})",
-    "torch": "from {stem} import load; network = load()",
-    "onnx": "onnxruntime.InferenceSession({path!r})",
-    "npz": "numpy.load({path!r}, allow_pickle=False)",
+    "keras": "model = keras.saving.load_model({path!r}); denoised = model.predict(noisy)",
+    "torch": "from {stem} import load; network = load(); denoised = network(noisy)",
+    "onnx": "session = onnxruntime.InferenceSession({path!r}); denoised, = session.run(None, {{'noisy': noisy}})",
+    "npz": "arrays = numpy.load({path!r}, allow_pickle=False); arrays['architecture'] has the layers",
+}
+DESCRIBED_IN = {
+    "keras": "daebench.json in that archive (python -m zipfile -e {path} DIR)",
+    "torch": "the docstring of {path}",
+    "onnx": "the model's doc_string and metadata_props",
+    "npz": "arrays['about']",
 }
 
 
@@ -25,8 +31,8 @@ def export(identity: str, form: str, output: Path | None, runs: Sequence[Path]) 
     """Write the trained network of record ``identity`` as ``form``, and print what was written."""
     from bench import cli_compare
     from bench.cli_facts import OptionError
+    from bench.trained import described, found
     from bench.trained import export as exports
-    from bench.trained import found
     from results.journal import RECORDS
 
     wanted = exports.parse_form("--to", form)
@@ -48,7 +54,10 @@ def export(identity: str, form: str, output: Path | None, runs: Sequence[Path]) 
         print("not loaded back: onnxruntime is not installed (pip install 'daebench[onnx]')")
     else:
         print(f"loaded back, it computes the same: largest deviation of a pixel {deviation:.1e} (white is 1)")
-    print(f"load it: {LOADED_BY[form].format(path=str(path), stem=path.stem)}")
+    print(f"load it: {LOADED_BY[wanted].format(path=str(path), stem=path.stem)}")
+    for line in described.lines(trained, described.LAYOUTS[wanted]):
+        print(line)
+    print(f"the file says so too: {DESCRIBED_IN[wanted].format(path=path)}")
 
 
 def denoise(

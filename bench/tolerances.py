@@ -42,9 +42,10 @@ bfloat16 (mixed precision: products in 8 significant bits, unit roundoff 4e-3)
     order, epsilon in the other form (median after one step 1.4e-4 and more; not with batch normalisation: 5e-6).  Not
     found: unbiased variance, another slope; float32 and float64 are for those.
 
-    TensorFlow on a CPU adds up the gradient of a bias in bfloat16 (BiasAddGrad: 12,544 ones make 256).  On conv the
-    vector of gradients is off by 0.49 for that, and on conv-residual by 0.23: a certificate that fails is the truth.
-    The native jax did the same until it added biases in float32.
+    TensorFlow on a CPU adds up the gradient of a bias in bfloat16 (BiasAddGrad: 12,544 ones make 256), unless XLA
+    compiles it.  On conv the vector of gradients is off by 0.49 for that, and on conv-residual by 0.23: a certificate
+    that fails is the truth.  keras[tensorflow] idiomatic fails so, for ``fit`` does not compile on a CPU; its
+    tuned track adds up in float32, as the native jax does.
 tf32 (factors of products in 11 significant bits)
     There was no GPU to measure on.  Emulated by cutting the factors of torch's products, forward and backward, to TF32
     (``tests/emulated_tf32.py``), on eight networks: output 5e-4 -> 2e-3, with batch statistics 3e-3 -> 1.5e-2, loss

@@ -216,7 +216,10 @@ def _normalised(
 
 def start(trainable: Named) -> tuple[Named, Named]:
     """The optimizer's two sets of numbers, empty."""
-    first, second = ({name: jnp.zeros_like(value) for name, value in trainable.items()} for _ in range(2))
+    # By way of NumPy: JAX compiles a program for every shape that it fills with zeros itself.
+    first, second = (
+        {name: jnp.array(np.zeros(value.shape, value.dtype)) for name, value in trainable.items()} for _ in range(2)
+    )
     return first, second
 
 

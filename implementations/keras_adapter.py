@@ -108,7 +108,7 @@ class KerasAdapter(Adapter):
         # Natively it always is: Keras takes outputs for probabilities where nothing is said.
         self.ends_in_logits = training.loss == "bce" and not training.native
         drawn = self.draws_weights or training.native
-        layers = [_layer(node, self._without_sigmoid, training.native, drawn) for node in nodes]
+        layers = [_layer(node, self._without_sigmoid, training.native, drawn, self.kinds()) for node in nodes]
         # The names of the weights, in Keras' order: by layer, its trainable weights first.
         self.owners = [(layer, _names(node)) for node, layer in zip(nodes, layers, strict=True) if _names(node)]
         self.model = _model(architecture, layers, self._last_layers())
@@ -130,6 +130,12 @@ class KerasAdapter(Adapter):
         self._ordered: tuple[Array, Array] | None = None
         if track == "tuned":
             self.build_tuned(architecture)
+
+    def kinds(self) -> Any:
+        """Where ``Dense``, ``Conv2D`` and ``Conv2DTranspose`` are had: Keras' own, unless an engine needs others."""
+        from keras import layers
+
+        return layers
 
     @property
     def _without_sigmoid(self) -> bool:
@@ -288,12 +294,13 @@ def _model(architecture: Architecture, layers: list[Any], last: Sequence[Any] = 
     return keras.Model(given, subtract([given, noise]))
 
 
-def _layer(node: Node, without_sigmoid: bool, native: bool, drawn: bool = True) -> Any:
+def _layer(node: Node, without_sigmoid: bool, native: bool, drawn: bool = True, kinds: Any = None) -> Any:
     """The Keras layer; ``without_sigmoid`` leaves the sigmoid out, ``native`` what the specification does not name.
-    Its kernel begins with zeros unless it is ``drawn``."""
+    Its kernel begins with zeros unless it is ``drawn``.  ``kinds``: see :meth:`KerasAdapter.kinds`."""
     import keras
     from keras import layers as k
 
+    kinds = kinds or k
     name = node.name.replace(".", "_")
     layer = node.layer
     kernels = "glorot_uniform" if drawn else "zeros"  # the former is Keras' default
@@ -312,13 +319,13 @@ def _layer(node: Node, without_sigmoid: bool, native: bool, drawn: bool = True) 
         case Reshape(shape=shape):
             return k.Reshape(shape, name=name)
         case Dense(units=units):
-            return k.Dense(units, activation=activation, kernel_initializer=kernels, name=name)
+            return kinds.Dense(units, activation=activation, kernel_initializer=kernels, name=name)
         case Conv2D(filters=filters, kernel=size, stride=stride, padding=padding):
-            return k.Conv2D(
+            return kinds.Conv2D(
                 filters, size, stride, padding, activation=activation, kernel_initializer=kernels, name=name
             )
         case Conv2DTranspose(filters=filters, kernel=size, stride=stride, padding=padding):
-            return k.Conv2DTranspose(
+            return kinds.Conv2DTranspose(
                 filters, size, stride, padding, activation=activation, kernel_initializer=kernels, name=name
             )
         case MaxPool2D(size=size, padding=padding):

@@ -84,9 +84,10 @@ class KerasJax(KerasAdapter):
             return jax.nn.sigmoid(output) if self.ends_in_logits else output
 
         whole_epochs = self.setting.device != "cpu" or not architecture.is_convolutional
-        quick = jax_device.quick_compilation(self.setting) if architecture.is_convolutional else {}
-        self._epoch = jax.jit(epoch, donate_argnums=0, **quick) if whole_epochs else None
-        self._step = jax.jit(step, donate_argnums=0, **quick)
+        quick = jax_device.quick_compilation(self.setting)
+        looped = quick if architecture.is_convolutional else {}
+        self._epoch = jax.jit(epoch, donate_argnums=0, **looped) if whole_epochs else None
+        self._step = jax.jit(step, donate_argnums=0, **quick)  # of dense networks only the smaller last batch
         self._forward = jax.jit(forward)
         self._state: Any = None
 

@@ -4,7 +4,8 @@ tuned
     The data are tensors on the device, an epoch is one graph: a ``while`` loop over gathered batches, forward,
     gradient and Keras' own optimizer.  XLA compiles dense networks: on a GPU the step, on a CPU the loop with it (one
     core, batches of 128, BCE: plain steps 19,300 images/s, compiled ones 24,100, the loop too 28,000).  On a CPU it
-    makes convolutions slower, 10 times with batch normalisation, so they stay plain there.
+    makes convolutions slower, 10 times with batch normalisation, so they stay plain there.  In mixed precision on a CPU
+    biases have gradients of their own (:mod:`implementations.keras_tensorflow_bias`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from implementations import keras_tensorflow_bias
 from implementations.adapter import Compiles, Device, Setting, without_tf32
 from implementations.architecture import Architecture
 from implementations.epochs import loss_shape, with_room
@@ -29,7 +31,7 @@ class KerasTensorFlow(KerasAdapter):
     engine = "tensorflow"
     packages = ("keras", "tensorflow")
     library = "tensorflow"
-    sources = ("implementations.epochs",)
+    sources = ("implementations.epochs", "implementations.keras_tensorflow_bias")
     spared = (*KerasAdapter.spared, "jax")  # TensorFlow Lite converts from it
 
     @classmethod
@@ -68,12 +70,17 @@ class KerasTensorFlow(KerasAdapter):
             }
         return facts
 
+    def kinds(self) -> Any:
+        if self.track == "tuned" and self.setting.precision == "bfloat16" and self.setting.device == "cpu":
+            return keras_tensorflow_bias.layers()
+        return super().kinds()
+
     def build_tuned(self, architecture: Architecture) -> None:
         import tensorflow as tf
 
         model, loss, optimizer, batch_size = self.model, self.loss, self.optimizer, self.training.batch_size
         variables = model.trainable_variables
-        compiled = self.setting.device == "cuda" or not architecture.is_convolutional
+        self._compiled = compiled = self.setting.device == "cuda" or not architecture.is_convolutional
 
         shape = loss_shape(architecture)
 
@@ -84,9 +91,12 @@ class KerasTensorFlow(KerasAdapter):
             return value
 
         self._whole_epochs = compiled and self.setting.device == "cpu"
-        step = train if self._whole_epochs else tf.function(train, jit_compile=compiled)
-        # Traced once, for epochs of any length over any number of images.
+        # Traced once each, for batches of any size and epochs of any length over any number of images: tracing Keras'
+        # layers and optimizer takes a second, and where sizes are known the graphs learn them when they are compiled.
         images = tf.TensorSpec((None, *architecture.input_shape), self.setting.dtype)
+        # For the last batch of an epoch, if it is smaller: compiling for one step an epoch would not pay.
+        self._rest = tf.function(train, input_signature=(images, images), jit_compile=False)
+        step = tf.function(train, jit_compile=True) if compiled and not self._whole_epochs else self._rest
         # What the loop counts with has 32 bits: beside a GPU TensorFlow keeps these on the host, which needs them.
         signature = (images, images, tf.TensorSpec((None,), "int64"), tf.TensorSpec((), "int32"))
 
@@ -101,13 +111,11 @@ class KerasTensorFlow(KerasAdapter):
                 index += 1
             return total
 
-        @tf.function(jit_compile=compiled)  # type: ignore[untyped-decorator]
+        @tf.function(jit_compile=compiled, input_signature=(images,))  # type: ignore[untyped-decorator]
         def forward(noisy: Any) -> Any:
             output = model(noisy, training=False)
             return tf.sigmoid(output) if self.ends_in_logits else output
 
-        # For the last batch of an epoch, if it is smaller: compiling for one step an epoch would not pay.
-        self._rest = tf.function(train, jit_compile=False)
         self._epoch, self._forward = epoch, forward
 
     @property
@@ -146,13 +154,28 @@ class KerasTensorFlow(KerasAdapter):
         outputs = [self._forward(noisy[start : start + size]) for start in range(0, len(noisy), size)]
         return np.concatenate([output.numpy() for output in outputs])
 
+    def encode(self, images: Array) -> Array:
+        # Called and not predicted: tracing costs more than some batches of what is not timed.
+        self.architecture.check_code()
+        size, images = self.training.batch_size, np.asarray(images, self.setting.dtype)
+        parts = [self.encoder(images[start : start + size], training=False) for start in range(0, len(images), size)]
+        return np.concatenate([np.asarray(part, self.setting.dtype).reshape(len(part), -1) for part in parts])
+
     def differentiate(self, noisy: Array, clean: Array) -> tuple[Array, float, list[Array]]:
         import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            output = self.model(noisy, training=True)
-            loss = self.loss(clean, output)
-        gradients = tape.gradient(loss, [variable.value for variable in self.model.trainable_variables])
+        def differentiated(noisy: Any, clean: Any) -> Any:
+            with tf.GradientTape() as tape:
+                output = self.model(noisy, training=True)
+                loss = self.loss(clean, output)
+            gradients = tape.gradient(loss, [variable.value for variable in self.model.trainable_variables])
+            return output, loss, gradients
+
+        # By what the track trains with: in mixed precision XLA adds up otherwise than plain steps do.
+        compiled = self._compiled if self.track == "tuned" else self.model.jit_compile
+        whole = compiled and self.setting.precision == "bfloat16"
+        compute = tf.function(differentiated, jit_compile=True) if whole else differentiated
+        output, loss, gradients = compute(tf.constant(noisy), tf.constant(clean))
         return output.numpy(), float(loss), [np.array(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
     def synchronize(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,15 @@ class Published:
     """A report that was written, and what it says.
 
     ``findings``: sentences with intervals, the most important first; plain text, never empty.  ``commands``: (what for,
-    command line) to use what the run recommends; empty for a run that was not made to recommend.  ``unfinished``: how
-    much of what was planned is not done, and why, which is to be said before any finding; "" where all is.
+    command line) to use what the run recommends; empty for a run that was not made to recommend.  ``departures``: who
+    does not compute the specification, why, and what that means for who trains so.  ``unfinished``: how much of what
+    was planned is not done, and why, which is to be said before any finding; "" where all is.
     """
 
     path: Path
     findings: list[str]
     commands: list[tuple[str, str]]
+    departures: list[str] = field(default_factory=list)
     unfinished: str = ""
 
 
@@ -47,6 +49,7 @@ def publish(runs: Sequence[Path | str], output: Path | str | None = None, *, eve
     # Late: the command line imports this package, and pandas and altair take a second.
     from report.page import make_page, render
     from report.sentences import analyse
+    from results.departures import sentence
     from results.loading import RunError, load_run, merge
     from results.writing import write_text
 
@@ -66,7 +69,8 @@ def publish(runs: Sequence[Path | str], output: Path | str | None = None, *, eve
         if one.advice is not None and one.advice.prominent
         for what, line in one.advice.commands
     ]
-    return Published(path, _sentences(analysis), commands, analysis.done.sentence)
+    departures = list(dict.fromkeys(sentence(found.record) for found in analysis.proof.departures()))
+    return Published(path, _sentences(analysis), commands, departures, analysis.done.sentence)
 
 
 def joint_folder(runs: Sequence[Path]) -> Path:

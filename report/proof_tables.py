@@ -9,6 +9,7 @@ from report.certification import Certification, worst_ratio
 from report.naming import CONFIGURATION, backend_key, describe, varying
 from report.tables import Cell, Table
 from results.coarseness import as_exact, is_reduced
+from results.departures import meaning
 from results.schema import Record
 
 AUDIT = "synchronisation"
@@ -95,9 +96,11 @@ def departure_table(proof: Certification) -> Table:
                 Cell(_scientific(departure.deviation)),
                 Cell(_scientific(departure.tolerance)),
                 Cell(f"{text.significant(times)}×" if times is not None else "not finite"),
+                Cell(meaning(departure.record) or "–"),
             ]
         )
     columns = ["contestant", "specification", "first departs at", "tensor", "deviation", "tolerance", "ratio"]
+    columns.append("what it means for who trains so")
     return Table("Where a certificate fails", columns, rows, frozenset((4, 5, 6)))
 
 

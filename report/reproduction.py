@@ -119,7 +119,7 @@ def sections(run: Run, found: Found) -> list[Section]:
             Section(
                 name=printable(name),
                 title=printable(about.title),
-                source=printable(about.source),
+                source=printable(about.reference),
                 data=printable(about.data),
                 says=[printable(line) for line in about.says],
                 choices=[printable(line) for line in about.choices],
@@ -140,14 +140,21 @@ def sections(run: Run, found: Found) -> list[Section]:
 # -- sentences -----------------------------------------------------------------------------------------------------
 
 
-def verdict_counts(comparisons: Iterable[Comparison]) -> tuple[int, int]:
-    """(figures reproduced, figures judged)."""
-    verdicts = [row.verdict for one in comparisons for row in one.rows if row.verdict in JUDGED]
+def verdict_counts(comparisons: Iterable[Comparison], *, settings: bool = False) -> tuple[int, int]:
+    """(results reproduced, results judged); with ``settings`` those instead, which were set and not measured."""
+    verdicts = [
+        row.verdict
+        for one in comparisons
+        for row in one.rows
+        if row.verdict in JUDGED and row.published is not None and row.is_setting == settings
+    ]
     return verdicts.count("reproduced"), len(verdicts)
 
 
 def finding(found: Found) -> tuple[str, str] | None:
-    """Headline and detail on how much of what was published came out; None without anything to say."""
+    """Headline and detail on how many of the published results came out; None without anything to say.
+
+    Settings, such as the size of the code, are told beside it: that they agree is no result."""
     comparisons = found.comparisons
     if not comparisons:
         return None
@@ -164,25 +171,35 @@ def finding(found: Found) -> tuple[str, str] | None:
             reasons = dict.fromkeys(printable(row.known) for row in last if row.known)
             known = "".join(f" ({reason})" for reason in reasons if reason not in told)
             told |= reasons
-            share = f", {own_good} of {own} reproduced" if len(pairs) > 1 else ""
+            share = f", {own_good} of {own} reproduced" if len(pairs) > 1 and own else ""
             parts.append(f"{label} differs by {text.listing(differing)}{share}{known}")
     whole = [label for label, one in pairs if (said := _published(one)) and set(said) == {"reproduced"}]
     if whole:
         parts.append(f"in full: {text.listing(whole)}")
     others = Counter(verdict for one in comparisons for verdict in _published(one) if verdict not in JUDGED)
     if others:
-        parts.append(f"of the others, {text.listing([f'{number} {verdict}' for verdict, number in others.items()])}")
+        listed = text.listing([f"{number} {verdict}" for verdict, number in others.items()])
+        parts.append(f"of the others, {listed}" if judged else listed)
+    equal, settings = verdict_counts(comparisons, settings=True)
+    if settings:
+        parts.append(f"settings of the network, which are no results: {equal} of {settings} as published")
     if not judged:
-        return "No published figure can be judged by what was run", "; ".join(parts)
+        given = any(_published(one) for one in comparisons)
+        what = "No published result can be judged by what was run" if given else "No result was published to judge"
+        return what, "; ".join(parts)
     judgeable = " that can be judged" if others else ""
     verb = "is" if judged == 1 else "are"
-    headline = f"{good} of {text.count(judged, 'published figure')}{judgeable} {verb} reproduced"
+    headline = f"{good} of {text.count(judged, 'published result')}{judgeable} {verb} reproduced"
     return headline, "; ".join(parts)
 
 
 def _published(one: Comparison) -> list[str]:
-    """Verdicts on what the source gives, but for seconds, which belong to a machine."""
-    return [row.verdict for row in one.rows if row.published is not None and row.metric not in MACHINES]
+    """Verdicts on the results that the source gives, but for seconds, which belong to a machine."""
+    return [
+        row.verdict
+        for row in one.rows
+        if row.published is not None and row.metric not in MACHINES and not row.is_setting
+    ]
 
 
 def _last(one: Comparison, metric: str) -> Row | None:
@@ -291,7 +308,7 @@ def figure_table(label: str, one: Comparison) -> Table:
     for row in one.rows:
         if row.verdict == "not reached":
             continue
-        kind = {"reproduced": "good", "differs": "bad"}.get(row.verdict, "")
+        kind = {"reproduced": "" if row.is_setting else "good", "differs": "bad"}.get(row.verdict, "")
         rows.append(
             [
                 Cell(figure_name(row), kind="name"),
@@ -312,6 +329,8 @@ def figure_table(label: str, one: Comparison) -> Table:
 
 
 def _verdict(row: Row) -> str:
+    if row.is_setting and row.verdict in JUDGED:
+        return "as published (a setting)" if row.verdict == "reproduced" else "not as published (a setting)"
     why = printable(row.why)
     if row.verdict not in JUDGED:
         return f"{row.verdict}: {why}" if why else row.verdict

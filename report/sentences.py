@@ -33,6 +33,7 @@ from report.start import Epoch, Meeting, Start
 from report.tracks import Gain
 from results.breakeven import breakeven
 from results.coarseness import as_exact, is_reduced
+from results.departures import meaning
 
 ADVICE = "Recommendation"
 """Topic of the finding that the report shows apart."""
@@ -347,6 +348,8 @@ def certificate_findings(proof: Certification) -> list[Finding]:
             f"{cell['backend']} {cell['track']} departs on {cell['architecture']} at {departure.quantity}{tensor}"
             f"{times}{more}: shown, not ranked"
         )
+        if means := meaning(departure.record):
+            parts.append(f"for who trains so: {means}")
     for precision, names in as_exact(proof.records).items():
         parts.append(f"{precision} changes nothing in {text.listing(names)}: outputs are as exact as in float32")
     crashed = [record for record in tried if record["status"] not in ("ok", "parity_failed")]

@@ -26,6 +26,7 @@ SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("comparison.schema.json")
 
 EXIT_CODES: Mapping[Outcome, int] = {"pass": 0, "improved": 0, "regressed": 1, "inconclusive": 3}
+"""2 is a mistake in what was asked for, or sides of which nothing can be compared: then there is no comparison."""
 INTERRUPTED = 130
 """Exit code of a comparison that was not measured to its end, whatever was found until then."""
 
@@ -59,7 +60,8 @@ class Row:
     head: float | None
     """Levels: images/s for train and inference, seconds for latency, dB for psnr; None where there is none."""
     change: Interval | None
-    """Positive is worse (see the module), with the interval that the verdict was taken from; None without any."""
+    """Positive is worse (see the module), with its interval, whose level is that of all rows
+    (:attr:`Comparison.confidence`); None without any."""
     margin: float
     """What would count as a regression, in the unit of ``change``."""
     detectable: float | None = None
@@ -98,6 +100,8 @@ class Comparison:
     seconds: float = 0.0
     interrupted: bool = False
     """Ended by hand before all was measured: what is not there might have been worse."""
+    confidence: float | None = None
+    """Of every interval by itself, 0 to 1; None in documents of before, whose ends had two levels."""
 
     @property
     def outcome(self) -> Outcome:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from results.schema import loads
 
@@ -29,6 +29,13 @@ NAMES: Mapping[str, str] = {
     "compression": "image / code",
 }
 """Figures as they are shown; others by their field, without the underscores."""
+Setting = Literal[
+    "parameters", "trainable_parameters", "encoder_parameters", "encoder_trainable_parameters", "decoder_parameters",
+    "decoder_trainable_parameters", "latent_size", "compression",
+]  # fmt: skip
+SETTINGS: tuple[str, ...] = get_args(Setting)
+"""Figures that follow from the network as it was set up: that they agree shows that the same was trained, and not that
+anything came out of the training."""
 WHOLE = 1000
 """Numbers from here on are counts, or might as well be."""
 
@@ -56,6 +63,11 @@ class Row:
     verdict: Verdict
     why: str = ""
     known: str = ""
+
+    @property
+    def is_setting(self) -> bool:
+        """Whether it was set, and not measured."""
+        return self.metric in SETTINGS
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,13 @@ class About:
     data: str
     says: tuple[str, ...]
     choices: tuple[str, ...]
+    address: str = ""
+    """Of the source; empty where none is known, or in documents of before."""
+
+    @property
+    def reference(self) -> str:
+        """The source, with its address as far as it has one."""
+        return f"{self.source}, {self.address}" if self.address else self.source
 
 
 @dataclass(frozen=True)

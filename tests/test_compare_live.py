@@ -69,6 +69,7 @@ def test_a_backend_at_half_the_rate_is_regressed_long_before_the_time_is_over(sw
     train = next(row for row in found.rows if row.metric == "train")
     assert train.change is not None
     assert train.change.low > 0
+    assert found.confidence == pytest.approx(0.98)
     assert train.change.value > 0.5  # half the rate is a change of 1.0
     assert train.base is not None
     assert train.head is not None
@@ -94,14 +95,14 @@ def test_false_alarms_are_shared_out_over_quality_and_speed(sweep: str, monkeypa
     spent: list[float] = []
     row = live.rows.quality_row
 
-    def quality_row(head: Any, found: Any, margin: float, alpha: float, label: str) -> Row:
+    def quality_row(head: Any, found: Any, margin: float, alpha: float, *rest: Any) -> Row:
         spent.append(alpha)
-        return row(head, found, margin, alpha, label)
+        return row(head, found, margin, alpha, *rest)
 
     class Judge(SequentialJudge):
-        def __init__(self, margins: Sequence[float], alpha: float, alpha_pass: float) -> None:
+        def __init__(self, margins: Sequence[float], alpha: float, *rest: float) -> None:
             spent.append(alpha)
-            super().__init__(margins, alpha, alpha_pass)
+            super().__init__(margins, alpha, *rest)
 
     monkeypatch.setattr(live.rows, "quality_row", quality_row)
     monkeypatch.setattr(live, "SequentialJudge", Judge)
@@ -118,10 +119,8 @@ def test_a_head_that_computes_something_else_is_not_timed_but_failed(sweep: str)
 
 
 def test_what_the_base_could_not_do_either_is_no_regression(sweep: str) -> None:
-    found = run_live(options(sweep, base=SideSpec(backend="wrong"), head=SideSpec(backend="fake")))
-    assert found.failed == ()
-    assert found.exit_code == 3
-    assert any("base can not run it" in sentence for sentence in found.warnings)
+    with pytest.raises(CompareError, match=r"nothing was compared: .*the base can not run it: .*parity_failed"):
+        run_live(options(sweep, base=SideSpec(backend="wrong"), head=SideSpec(backend="fake")))
 
 
 def test_another_interpreter_can_be_a_side(sweep: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import markdown_it
 import pytest
 
 from bench import cli
-from bench.compare import markdown, terminal, wording
+from bench.compare import markdown, rows, terminal, wording
 from results.comparison import Comparison, ComparisonError, Outcome, Row, Side, from_json, load_schema, to_json
 from results.schema import loads
 from results.statistics import Interval
@@ -52,6 +52,7 @@ def comparison(*rows: Row, **rest: Any) -> Comparison:
         "rows": rows,
         "started": "2026-03-01T10:00:00+00:00",
         "seconds": 1.5,
+        "confidence": 0.98,
     }
     return Comparison(**(values | rest))
 
@@ -133,8 +134,8 @@ def test_json_holds_all_of_a_comparison() -> None:
 
 def test_a_document_from_before_interrupts_were_told_is_read_as_it_was_meant() -> None:
     old = to_json(ALL)
-    del old["interrupted"]
-    assert from_json(old) == ALL
+    del old["interrupted"], old["confidence"]
+    assert from_json(old) == dataclasses.replace(ALL, confidence=None)
 
 
 def test_an_interrupt_is_said_in_the_headline_and_in_the_json() -> None:
@@ -200,12 +201,43 @@ def test_changes_levels_and_times_as_text() -> None:
     assert wording.margin(WORSE) == "0.1 dB"
 
 
+def test_less_time_is_never_called_more() -> None:
+    assert wording.direction(-0.328, "ratio") == "32.8 % less time"
+    assert wording.direction(0.034, "ratio") == "3.4 % more time"
+    assert wording.direction(0.3, "dB") == "0.30 dB lost"
+    assert wording.direction(-0.3, "dB") == "0.30 dB gained"
+    assert wording.direction(1e-6, "ratio") == wording.direction(-1e-6, "dB") == "no change"
+
+
+def test_reasons_say_what_the_interval_does_not() -> None:
+    lucky = row(change=Interval(-0.2, -0.42, 0.02))
+    assert wording.default_reason(lucky) == "measured were 20.0 % less time, which may be chance: not slower, surely"
+    assert wording.default_reason(row(change=Interval(0.01, 0.005, 0.015))) == "measurably slower, but by less than 3 %"
+    assert wording.default_reason(PASSED) == ""
+    assert wording.default_reason(FASTER) == "9.0 % less time at least"
+    assert wording.default_reason(SLOWER) == "2.9 % more time at least"
+    close = row("x", "inconclusive", change=Interval(0.03, 0.001, 0.059), more_seconds=None)
+    assert wording.default_reason(close).startswith(
+        "slower taken by itself, and not yet beyond doubt among all figures"
+    )
+
+
+def test_what_a_round_has_brought_says_which_way_it_went() -> None:
+    duel = types.SimpleNamespace(measured={"train": types.SimpleNamespace(changes=[math.log(0.672)])})
+    judge = types.SimpleNamespace(decided={})
+    line = rows.round_line(3, [(duel, "train")], judge, 90.0, 120.0)  # type: ignore[list-item,arg-type]
+    assert "in the others the head takes, so far: 32.8 % less time" in line
+    assert "more time" not in line
+
+
 def test_the_headline_says_how_many_and_the_worst() -> None:
     assert wording.headline(ALL) == (
-        "6 figures: 2 regressed, 2 inconclusive, 1 improved, 1 pass; 1 cell failed; 1 cell missing; "
-        "worst is torch tuned, dense latent=64, psnr, 0.30 dB worse."
+        "speed, 5 figures: 1 regressed, 2 inconclusive, 1 improved, 1 pass (worst: torch tuned, conv latent=64, train, "
+        "3.4 % more time; best: jax tuned, dense latent=64, train, 10.0 % less time); "
+        "quality, 1 figure: 1 regressed (worst: torch tuned, dense latent=64, psnr, 0.30 dB lost); "
+        "1 cell failed; 1 cell missing."
     )
-    assert wording.headline(comparison(PASSED)) == "1 figure: 1 pass."
+    assert wording.headline(comparison(PASSED)) == "speed, 1 figure: 1 pass."
     assert wording.headline(comparison()) == "nothing was compared."
 
 
@@ -229,11 +261,17 @@ def test_a_pipe_gets_plain_text_with_the_verdict_last(monkeypatch: pytest.Monkey
     text = shown(ALL)
     assert "\x1b" not in text
     lines = text.rstrip().splitlines()
-    assert lines[-1].startswith("regressed  6 figures:")
+    assert lines[-1].startswith("regressed  speed, 5 figures:")
     table = [line for line in lines if line.startswith(("regressed ", "inconclusive ", "improved ", "pass "))][:-1]
-    assert [line.split()[0] for line in table] == ["regressed"] * 2 + ["inconclusive"] * 2 + ["improved", "pass"]
+    speeds = ["regressed", "inconclusive", "inconclusive", "improved", "pass"]
+    assert [line.split()[0] for line in table] == [*speeds, "regressed"]
+    assert [line for line in lines if line in ("speed", "quality")] == ["speed", "quality"]
+    heads = [line for line in lines if line.startswith("verdict ")]
+    assert ["time (+: slower)" in line for line in heads] == [True, False]
+    assert ["PSNR lost (+: worse)" in line for line in heads] == [False, True]
+    assert "with its 98 % interval" in " ".join(lines)
     slower = next(line for line in table if "conv latent=64, train" in line)
-    assert " ".join(slower.split()).endswith("train 24,100 images/s 23,300 images/s +3.4 % [+2.9, +3.9] +2.1 %")
+    assert " ".join(slower.split()).endswith("train 24,100 images/s 23,300 images/s +3.4 % [+2.9, +3.9] –")
     unsure = next(line for line in table if "latency" in line)
     assert unsure.endswith("+8.0 %  4 min")
     for words in (
@@ -273,7 +311,7 @@ def test_markdown_begins_with_the_verdict_and_unfolds_only_what_matters() -> Non
     first = [line for line in text.splitlines() if line][:3]
     assert first[0] == markdown.MARKER
     assert first[1] == "### ❌ daebench: regressed"
-    assert first[2].startswith("6 figures: 2 regressed")
+    assert first[2].startswith("speed, 5 figures: 1 regressed")
     unfolded, folded = text.split("<details>", 1)
     assert unfolded.count("| ❌ regressed |") == 2
     assert "pass |" not in unfolded
@@ -284,17 +322,31 @@ def test_markdown_begins_with_the_verdict_and_unfolds_only_what_matters() -> Non
     assert "torch: 2.13.0 → 2.14.0" in folded
     assert text.count("<details>") == text.count("</details>") == 3
     rendered = html(text)
-    assert rendered.count("<table>") == 2
-    assert rendered.count("<tr>") == 1 + 5 + 1 + 6
+    assert rendered.count("<table>") == 4  # speed and quality, unfolded and folded
+    assert rendered.count("<tr>") == 2 + 5 + 2 + 6
     assert "<summary>All 6 figures</summary>" in rendered
 
 
-def test_markdown_of_a_pass_names_the_largest_change() -> None:
-    text = markdown.render(comparison(PASSED, row("jax tuned, dense, train", change=Interval(0.001, -0.02, 0.01))))
+def test_markdown_of_a_pass_names_the_largest_change_of_speed_and_of_quality() -> None:
+    """A change of 0.00 dB was called the largest beside one of −46 %: the two have no common scale."""
+    same = dataclasses.replace(WORSE, outcome="pass", change=Interval(0.0, 0.0, 0.0))
+    faster = row("jax tuned, dense, train", change=Interval(-0.46, -0.8, 0.02))
+    text = markdown.render(comparison(PASSED, faster, same))
     assert "### ✅ daebench: pass" in text
     unfolded = text.split("<details>", 1)[0]
-    assert "the largest change: +0.4 % \\[−1.0, +2.0\\], torch tuned" in unfolded
+    assert (
+        "The largest change in speed: −46.0 % \\[−80.0, +2.0\\], jax tuned, dense, train; quality: 0.00 dB" in unfolded
+    )
     assert "| --- |" not in unfolded
+
+
+def test_an_improvement_is_unfolded_in_its_own_table() -> None:
+    text = markdown.render(comparison(FASTER, dataclasses.replace(WORSE, outcome="pass"), confidence=0.98))
+    assert "### 🚀 daebench: improved" in text
+    unfolded = text.split("<details>", 1)[0]
+    assert unfolded.count("| 🚀 improved |") == 1
+    assert "PSNR lost" not in unfolded
+    assert "98 % interval" in text
 
 
 def test_what_runs_say_is_never_markup() -> None:
@@ -344,6 +396,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "slow": [timing(axes(), rates(1000)), timing(conv, rates(450)), *quality],
         "less": [timing(axes(), rates(1000)), *quality],
         "noisy": [timing(axes(), rates(1000, scatter=0.1)), timing(conv, rates(500)), *quality],
+        "other": [timing(axes(latent=8), rates(1000)), trial(axes(loss="bce"), 20.0)],
     }
     return {name: str(write(folder / name, records)) for name, records in sides.items()}
 
@@ -415,6 +468,11 @@ def test_one_of_them_may_go_to_stdout(runs: dict[str, str], capsys: pytest.Captu
         (["compare", "BASE"], ["not 1"]),
         (["compare", "BASE", "nowhere"], ["'nowhere'", "no such folder"]),
         (["compare", "BASE", "BASE"], ["same run folder"]),
+        (
+            ["compare", "BASE", "OTHER"],
+            ["nothing was compared", "latent is 64 in the base, 8 in the head", "loss is mse"],
+        ),
+        (["compare", "BASE", "OTHER", "--allow-missing", "--json", "x"], ["nothing was compared"]),
         (["compare", "BASE", "SAME", "--margin", "3"], ["--margin '3'", "3% or 0.03"]),
         (["compare", "BASE", "SAME", "--margin", "lots"], ["--margin 'lots'"]),
         (["compare", "BASE", "SAME", "--margin", "0%"], ["--margin '0%'"]),
@@ -450,7 +508,7 @@ def test_a_mistake_gets_one_message_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "bench.compare.live", live_stand_in([]))
-    named = {"BASE": runs["base"], "SAME": runs["same"]}
+    named = {"BASE": runs["base"], "SAME": runs["same"], "OTHER": runs["other"]}
     assert cli.main([named.get(argument, argument) for argument in arguments]) == 2
     answer = capsys.readouterr()
     assert answer.out == ""

@@ -61,7 +61,25 @@ def test_a_slower_cell_is_found_among_others(tmp_path: Path) -> None:
     assert slow.change is not None
     assert slow.change.value == pytest.approx(1 / 0.9 - 1, rel=1e-6)  # cost, not rate
     assert slow.change.low > 0
-    assert "slower by" in slow.reason
+    assert slow.reason.endswith("% more time at least")
+
+
+def test_intervals_of_all_rows_have_one_level(tmp_path: Path) -> None:
+    """Two processes a side, and seven figures beside it that share the false alarms: called a pass before, with bounds
+    of two levels as one interval."""
+    others = [axes(latent=latent) for latent in (1, 2, 4, 8, 16, 32, 128)]
+    calm = [timing(cell, rates(1000)) for cell in others]
+    base = [timing(DENSE, [1000.0, 1080.0]), *calm]
+    found = compare(tmp_path, base, [timing(DENSE, [1800.0, 1944.0]), *calm])
+    assert found.confidence == pytest.approx(0.98)
+    fast = row(found, "latent=64,")
+    assert fast.outcome == "improved"
+    assert fast.change is not None
+    logs = [math.log1p(end) for end in (fast.change.low, fast.change.value, fast.change.high)]
+    assert logs[2] < 0
+    assert logs[2] - logs[1] == pytest.approx(logs[1] - logs[0])
+    assert fast.reason.endswith("% less time at least")
+    assert found.outcome == "improved"
 
 
 def test_latency_counts_as_cost_and_a_faster_head_is_improved(tmp_path: Path) -> None:
@@ -422,12 +440,126 @@ def test_a_renamed_architecture_is_recognised_by_its_hash(tmp_path: Path) -> Non
     assert len(found.renamed) == 2
     assert found.missing == ()
     other = trial(head, 20.0, hashes={"architecture": "b" * 16})
-    changed = compare(tmp_path, before, [timing(head, rates(1000)), other])
+    same = timing(CONV, rates(1000))
+    changed = compare(tmp_path, [*before, same], [timing(head, rates(1000)), other, same])
     assert changed.renamed == ()
     assert len(changed.missing) == len(changed.new) == 2
-    assert changed.rows == ()
+    assert [row.label for row in changed.rows] == ["torch tuned, conv latent=64, train"]
     assert changed.exit_code == 1
-    assert any("nothing was compared" in text for text in changed.warnings)
+
+
+# -- runs with nothing in common -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "words"),
+    [
+        ([timing(DENSE, rates(1))], [timing(CONV, rates(1))], "architecture is dense in the base, conv in the head"),
+        (
+            [trial(DENSE, 20.0)],
+            [trial({**axes("jax"), "loss": "bce"}, 20.0)],
+            "loss is mse in the base, bce in the head; backend is torch in the base, jax in the head",
+        ),
+        (
+            [timing(axes(latent=latent), rates(1)) for latent in (4, 8, 16, 32)],
+            [timing(DENSE, rates(1))],
+            "latent is 4, 8, 16 and 1 more in the base, 64 in the head",
+        ),
+        (
+            [timing(axes(latent=4), rates(1)), timing(CONV, rates(1))],
+            [timing(DENSE, rates(1)), timing(axes(architecture="conv", latent=4), rates(1))],
+            "no axis differs throughout; cells that are near to each other differ in ",
+        ),
+        ([timing(DENSE, rates(1))], [trial(DENSE, 20.0)], "the base has records of the kind timing, the head of trial"),
+        (
+            [timing(DENSE, rates(1))],
+            [timing(DENSE, [], status="skipped", reason="the budget was used up")],
+            "the head has no cell that ended well (1 skipped)",
+        ),
+    ],
+)
+def test_runs_with_nothing_in_common_are_a_mistake_and_no_regression(
+    tmp_path: Path, base: list[Any], head: list[Any], words: str
+) -> None:
+    with pytest.raises(CompareRunsError, match="nothing was compared") as caught:
+        compare(tmp_path, base, head)
+    assert words in str(caught.value)
+
+
+def test_a_metric_that_neither_run_has_is_said(tmp_path: Path) -> None:
+    side = [timing(DENSE, rates(1000))]
+    with pytest.raises(CompareRunsError, match="neither run measured latency of a cell that stands in both"):
+        compare(tmp_path, side, side, metrics=("latency",))
+
+
+# -- whoever trained it --------------------------------------------------------------------------------------------
+
+
+def once(backend: str, seed: int, psnr: float, role: str | None = "trained", **rest: Any) -> dict[str, Any]:
+    """A trial of a run that lets one backend train each cell."""
+    found = trial(axes(backend, **rest), psnr, seed=seed)
+    return found if role is None else {**found, "role": role}
+
+
+def test_cells_are_compared_by_what_was_computed_whoever_trained_it(tmp_path: Path) -> None:
+    """Two runs that chose other trainers for the same cells, and let others confirm: nothing is missing or new."""
+    base = [once("torch", seed, 20.0 + seed) for seed in (0, 1, 2)] + [once("jax", 0, 20.0, "confirmed")]
+    head = [once("jax", 0, 20.0), once("keras[torch]", 1, 21.0), once("keras[torch]", 2, 22.0)]
+    head.append(once("keras[torch]", 0, 20.0, "confirmed"))
+    found = compare(tmp_path, base, head)
+    assert (found.missing, found.new, found.failed) == ((), (), ())
+    assert (found.outcome, found.exit_code) == ("pass", 0)
+    (mixed,) = found.rows
+    assert (
+        mixed.label == "dense latent=64 (base: jax tuned and torch tuned, head: jax tuned and keras[torch] tuned), psnr"
+    )
+    assert mixed.samples["seeds"] == [0, 1, 2]
+    assert mixed.samples["trained_by"] == {
+        "base": ["jax tuned", "torch tuned", "torch tuned"],
+        "head": ["jax tuned", "keras[torch] tuned", "keras[torch] tuned"],
+    }
+    assert any(text.startswith("2 trials had another trainer in the head") for text in found.warnings)
+
+
+def test_a_loss_of_quality_is_found_across_trainers(tmp_path: Path) -> None:
+    noise = [0.004, -0.003, 0.002, -0.003]
+    base = [once("torch", seed, 20.0 + seed) for seed in range(4)]
+    head = [once("jax", seed, 19.5 + seed + off) for seed, off in enumerate(noise)]
+    found = compare(tmp_path, base, head)
+    (row,) = found.rows
+    assert row.outcome == "regressed"
+    assert "base: torch tuned, head: jax tuned" in row.label
+    assert found.missing == ()
+
+
+def test_the_same_trainers_are_compared_by_backend_as_before(tmp_path: Path) -> None:
+    side = [once("torch", 0, 20.0), once("jax", 0, 20.0, "confirmed")]
+    found = compare(tmp_path, side, side)
+    assert sorted(row.label for row in found.rows) == [
+        "jax tuned, dense latent=64, psnr",
+        "torch tuned, dense latent=64, psnr",
+    ]
+
+
+def test_what_nobody_trained_in_the_head_is_missing(tmp_path: Path) -> None:
+    base = [once("torch", 0, 20.0), once("torch", 0, 20.0, architecture="conv")]
+    found = compare(tmp_path, base, [once("jax", 0, 20.0)])
+    assert found.missing == ("torch tuned, conv latent=64, seed=0 (trial)",)
+    assert len(found.rows) == 1
+
+
+def test_a_backend_that_every_run_trained_in_full_is_missed(tmp_path: Path) -> None:
+    """Where all backends train everything, one that is gone is gone, whoever else trained its cells."""
+    base = [once(name, 0, 20.0, None) for name in ("torch", "jax")]
+    found = compare(tmp_path, base, base[:1])
+    assert found.missing == ("jax tuned, dense latent=64, seed=0 (trial)",)
+
+
+def test_trainings_in_reduced_precision_stand_for_themselves(tmp_path: Path) -> None:
+    """Of these a few steps are proved: what two backends make of them may differ."""
+    base, head = ([once(name, 0, 20.0, precision="bfloat16")] for name in ("torch", "jax"))
+    with pytest.raises(CompareRunsError, match="backend is torch in the base, jax in the head"):
+        compare(tmp_path, base, head)
 
 
 def test_labels_name_what_varies() -> None:

@@ -14,7 +14,7 @@ import pytest
 import trained_networks
 
 from bench import cli
-from bench.trained import as_npz, as_onnx, as_torch, export, sizes
+from bench.trained import as_keras, as_npz, as_onnx, as_torch, export, sizes
 from bench.trained.compute import Computer
 from implementations import catalog
 from implementations.architecture import (
@@ -169,7 +169,7 @@ def test_keras_opens_its_files_without_daebench(made: Any, tmp_path: Path, engin
         noisy = images(9, size, channels)
         cases[f"noisy{number}"], cases[f"denoised{number}"] = noisy, expected(name, size, channels, noisy)
         with zipfile.ZipFile(path) as archive:
-            assert sorted(archive.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
+            assert sorted(archive.namelist()) == ["config.json", "daebench.json", "metadata.json", "model.weights.h5"]
     np.savez(tmp_path / "cases.npz", **cases)
     command = [sys.executable, "-c", KERAS, str(tmp_path / "cases.npz"), str(len(NETWORKS)), engine]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=path.parent)
@@ -191,6 +191,62 @@ def test_fully_convolutional_exports_take_other_sizes(tmp_path: Path, name: str,
     assert np.abs(as_torch.run(tmp_path / "net.py", noisy) - wanted).max() < 1e-5
     said = "any size" if step == 1 else f"a multiple of {step}"
     assert said in (tmp_path / "net.py").read_text()
+
+
+@pytest.mark.parametrize(("name", "step"), [("strided", 4), ("conv-latif", 4), ("conv-residual(3,8)", 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_fully_convolutional_keras_file_takes_other_sizes(
+    tmp_path: Path, name: str, step: int, channels: int
+) -> None:
+    """It was fixed to the size of its training, where the other forms took any."""
+    one = trained_networks.trained(trained_networks.cell(name, 16, channels))
+    noisy = np.random.default_rng(5).random((2, 5 * step, 9 * step, channels), np.float32)
+    wanted = Computer(one, "reference", 1).denoiser(one.architecture.resized(5 * step, 9 * step))(noisy)
+    export.export(one, "keras", tmp_path / "net.keras")
+    assert np.abs(as_keras.run(tmp_path / "net.keras", noisy) - wanted).max() < 1e-5
+
+
+def test_a_keras_file_of_one_size_says_so_in_its_input(tmp_path: Path) -> None:
+    inputs = {}
+    for name in ("conv", "conv-latif"):
+        export.export(trained_networks.trained(trained_networks.cell(name, 12)), "keras", tmp_path / f"{name}.keras")
+        with zipfile.ZipFile(tmp_path / f"{name}.keras") as archive:
+            inputs[name] = json.loads(archive.read("config.json"))["config"]["layers"][0]["config"]["batch_shape"]
+    assert inputs == {"conv": [None, 12, 12, 1], "conv-latif": [None, None, None, 1]}
+
+
+SAID = {
+    "conv": ("float32 (n, 12, 12, 3), channels last, red, green, blue", "so is what comes back", "12x12 pixels"),
+    "conv-residual(3,8)": ("float32 (n, height, width, 3), channels last", "clip it to [0, 1]", "any size"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_every_form_says_in_the_file_what_to_give_it(tmp_path: Path, name: str) -> None:
+    """Layout, range and sizes, where the format keeps such things."""
+    onnx = pytest.importorskip("onnx")
+    one = trained_networks.trained(trained_networks.cell(name, 12, 3))
+    paths = {form: tmp_path / f"net{export.SUFFIX[form]}" for form in export.FORMS}
+    for form, path in paths.items():
+        export.export(one, form, path)
+    model = onnx.load(paths["onnx"])
+    with zipfile.ZipFile(paths["keras"]) as archive, np.load(paths["npz"], allow_pickle=False) as arrays:
+        facts = {
+            "keras": json.loads(archive.read("daebench.json")),
+            "onnx": {entry.key: entry.value for entry in model.metadata_props},
+            "npz": json.loads(str(arrays["about"])),
+        }
+    wanted = SAID[name]
+    for form, found in facts.items():
+        assert found["layout"] == "NHWC", form
+        assert [words for words in wanted if words not in f"{found['input']} {found['range']} {found['sizes']}"] == []
+        assert "0 is black, 1 is white" in found["range"]
+        assert (found["record"], found["network"]) == (one.identity, one.sentence)
+    assert [words for words in wanted if words not in model.doc_string] == []
+    text = paths["torch"].read_text()
+    last, *others = wanted
+    first = last.replace("(n, 12, 12, 3)", "(n, 3, 12, 12)").replace("(n, height, width, 3)", "(n, 3, height, width)")
+    assert [words for words in (first.replace("channels last", "channels first"), *others) if words not in text] == []
 
 
 FITTING = {
@@ -327,7 +383,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
     return folder, record["id"]
 
 
-@pytest.mark.parametrize("form", ["torch", "onnx", "npz"])
+@pytest.mark.parametrize("form", export.FORMS)
 def test_export_to_writes_and_says_what(run: Any, capsys: pytest.CaptureFixture[str], form: str) -> None:
     _, identity = run
     assert cli.main(["export", identity[:10], "--to", form]) == 0
@@ -337,6 +393,10 @@ def test_export_to_writes_and_says_what(run: Any, capsys: pytest.CaptureFixture[
     name = f"conv-8-{identity[:8]}" if form != "torch" else f"conv_8_{identity[:8]}"
     assert Path(name + export.SUFFIX[form]).is_file()
     assert name in said
+    loading = [line for line in said.splitlines() if line.startswith(("load it: ", "give it: ", "sizes: "))]
+    assert len(loading) == 3
+    assert ("channels first" if form == "torch" else "channels last") in loading[1]
+    assert "0 is black, 1 is white" in loading[1]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_the_five_published_systems_are_recipes() -> None:
     for one in recipe.chosen(["all", "dense"]):
         assert one.file.source
         assert one.file.choices, "where a source is silent a choice was made"
+        assert one.file.address.startswith("https://") or one.name == "latif", "whose address is not known"
         assert len(recipe.chosen([one.name])) == 1
 
 
@@ -254,6 +255,11 @@ def test_the_whole_way_from_a_recipe_to_a_verdict(tmp_path: Path, capfd: pytest.
     assert cli.main([*command, "--fraction", str(FRACTION), "--track", "idiomatic"]) == 0
     shown = capfd.readouterr().out
     assert "not comparable: 0.001 of the data" in shown
+    assert "published results: 2 not comparable, 20 not reached" in shown
+    assert "settings of the network: 1 of 1 as published" in shown
+    assert "as published (a setting)" in shown
+    assert "1 of 1 published" not in shown
+    assert recipe.load("dense").file.address in shown
     assert "epochs 5, 10, 15" in shown
     document = json.loads((out / "reproduction.json").read_text(encoding="utf-8"))
     (found,) = document["comparisons"]

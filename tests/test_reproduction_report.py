@@ -256,17 +256,51 @@ def test_networks_without_weights_are_said(tmp_path: Path) -> None:
 def test_the_finding_counts_and_names_what_differs(folder: Path) -> None:
     first = report.findings(load_run(folder))[0]
     assert first.startswith(
-        "6 of 9 published figures that can be judged are reproduced: dense differs by +33.4 % (train loss, epoch 3)"
+        "3 of 6 published results that can be judged are reproduced: dense differs by +33.4 % (train loss, epoch 3)"
     )
+    assert "settings of the network, which are no results: 3 of 3 as published" in first
     assert first.count(KNOWN) == 1, "said of the first, not of all"
     assert "of the others, 3 not reached" in first
     whole = comparison(folder, rows=comparison(folder).rows[:1])
     found = reproduction.finding(reproduction.Found(((folder, document(whole)),), ()))
-    assert found == ("1 of 1 published figure is reproduced", "in full: dense")
+    assert found == ("1 of 1 published result is reproduced", "in full: dense")
     nothing = comparison(folder, rows=comparison(folder).rows[3:4])
     found = reproduction.finding(reproduction.Found(((folder, document(nothing)),), ()))
     assert found is not None
-    assert found[0].startswith("No published figure can be judged")
+    assert found[0] == "No result was published to judge"
+
+
+def test_a_setting_that_agrees_is_no_result(folder: Path) -> None:
+    """On a twentieth of the data the headline was "1 of 1 published figure reproduced": the size of the code."""
+    rows = (
+        Row("train_loss", 1, "0.25", 0.3, None, None, "not comparable", "5% of the data"),
+        Row("latent_size", None, "64", 64.0, None, None, "reproduced"),
+    )
+
+    def said(*kept: Row) -> tuple[str, str]:
+        found = reproduction.finding(reproduction.Found(((folder, document(comparison(folder, rows=kept))),), ()))
+        assert found is not None
+        return found
+
+    headline, detail = said(*rows)
+    assert headline == "No published result can be judged by what was run"
+    assert detail == "1 not comparable; settings of the network, which are no results: 1 of 1 as published"
+    assert said(rows[1])[0] == "No result was published to judge"
+    other = replace(rows[1], measured=32.0, verdict="differs")
+    headline, detail = said(other)
+    assert "differs by" in detail
+    assert "0 of 1 as published" in detail
+
+
+def test_settings_are_called_so_in_the_table_and_the_source_has_its_address(folder: Path, html: str) -> None:
+    assert "as published (a setting)" in section(html)
+    there = replace(ABOUT, address="https://example.org/dae")
+    assert there.reference == "a tutorial, https://example.org/dae"
+    assert ABOUT.reference == "a tutorial"
+    assert parse(dumps(Reproduction(0.03, {"dense": there}, ()))).recipes["dense"].address == there.address
+    old = json.loads(dumps(Reproduction(0.03, {"dense": ABOUT}, ())))
+    del old["recipes"]["dense"]["address"]
+    assert parse(json.dumps(old)).recipes["dense"] == ABOUT
 
 
 def test_several_folders_show_all_and_the_ratio_of_devices(folder: Path, tmp_path: Path) -> None:

@@ -53,6 +53,46 @@ def test_the_detectable_change_is_found_in_95_of_100_cases() -> None:
     assert 0.925 <= found.count("regressed") / 2000 <= 0.97
 
 
+def test_an_improvement_is_called_so_though_an_alarm_would_need_more() -> None:
+    """43.6 % less time in three rounds that scatter: at the level of an alarm, which a whole suite shares, the bound
+    would lie above 0, and it was called a pass.  What is shown is one interval, both ends at one level."""
+    changes = around(math.log(0.564), deviation=0.0607, count=3)
+    verdict = judge(changes, MARGIN, 0.00125, 0.01)
+    strict = judge(changes, MARGIN, 0.00125, 0.00125)
+    assert strict.change.high > 0
+    assert verdict.outcome == "improved"
+    assert verdict.change.high < 0
+    assert verdict.change.high - verdict.change.value == pytest.approx(verdict.change.value - verdict.change.low)
+
+
+@pytest.mark.parametrize("mean", [-0.3, -0.05, -0.005, 0.0, 0.01, 0.02, 0.03, 0.3])
+@pytest.mark.parametrize("deviation", [0.0005, 0.005, 0.05])
+@pytest.mark.parametrize("levels", [(0.00125, 0.01), (0.01, 0.01), (0.05, 0.01)])
+def test_every_verdict_can_be_read_off_its_interval(mean: float, deviation: float, levels: tuple[float, float]) -> None:
+    verdict = judge(around(mean, deviation), MARGIN, *levels)
+    change = verdict.change
+    assert change.high - change.value == pytest.approx(change.value - change.low)
+    assert {
+        "improved": change.high < 0,
+        "pass": change.high < MARGIN,
+        "regressed": change.low > 0,
+        "inconclusive": True,
+    }[verdict.outcome]
+
+
+def test_a_session_shows_all_its_intervals_at_one_level() -> None:
+    """Whatever share of the false alarms is left for a row: that of the first is doubled when the second regresses."""
+    rounds = around(0.0, 0.004, 10)
+    alone = SequentialJudge([MARGIN], alpha=0.01, alpha_pass=0.01)
+    alone.look([rounds], 1.0)
+    among = SequentialJudge([MARGIN] * 9, alpha=0.01, alpha_pass=0.01)
+    among.look([rounds, *[around(0.1, 0.002, 10)] * 8], 1.0)
+    one, other = alone.verdict(0), among.verdict(0)
+    assert one is not None
+    assert other is not None
+    assert one.change == other.change
+
+
 def test_equal_bits_pass_with_a_single_round() -> None:
     assert judge([0.0], 0.1, 0.01, 0.01).outcome == "pass"
 

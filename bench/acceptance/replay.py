@@ -15,9 +15,9 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.compare.live import ALPHA_PASS, FIRST_LOOK
+from bench.compare.live import FIRST_LOOK
 from results.comparison import Outcome
-from results.verdicts import SequentialJudge
+from results.verdicts import ALPHA_PASS, SequentialJudge
 
 Noise = NDArray[np.float64]
 """Log cost ratios of A/A rounds, shape (rounds, rows), in the order in which they were measured."""

@@ -58,8 +58,8 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Judged:
-    """``change``: the estimate with the bound that a regression is judged by below it, and that which a pass is
-    judged by above.  ``detectable``: found in 95 of 100 cases.  ``longer``: how many times as long such a measurement
+    """``change``: the estimate with its interval, both ends at the level that a pass is judged by.  ``detectable``:
+    found in 95 of 100 cases.  ``longer``: how many times as long such a measurement
     would have to be to find the margin; None where none is long enough, or none needed."""
 
     outcome: Outcome
@@ -85,9 +85,10 @@ def paired(differences: Sequence[float]) -> Estimate:
 
 
 def judge(estimate: Estimate, margin: float, level_worse: float, level_pass: float) -> Judged:
-    """Regressed if surely worse than nothing and by half of ``margin`` at least, pass if surely not worse by
-    ``margin``; both: pass, which is what a margin is for.  Improved is what regressed is, upside down."""
-    outcome, change = decide(estimate.change, estimate.bound(level_worse), estimate.bound(level_pass), margin)
+    """By the rule of :func:`results.verdicts.decide`; the interval is shown at the laxer of the two levels."""
+    outcome = decide(estimate.change, estimate.bound(level_worse), estimate.bound(level_pass), margin)
+    half = estimate.bound(max(level_worse, level_pass))
+    change = Interval(estimate.change, estimate.change - half, estimate.change + half)
     longer = _longer(estimate, margin, level_worse, level_pass) if outcome == "inconclusive" else None
     return Judged(outcome, change, detectable(estimate, level_worse), longer)
 
@@ -124,7 +125,7 @@ def _longer(estimate: Estimate, margin: float, level_worse: float, level_pass: f
 
     def decides(factor: float) -> bool:
         then = estimate.longer(factor)
-        return decide(then.change, then.bound(level_worse), then.bound(level_pass), margin)[0] != "inconclusive"
+        return decide(then.change, then.bound(level_worse), then.bound(level_pass), margin) != "inconclusive"
 
     # A measurement that finds the margin and has not decided yet met a change in between: what would decide that?
     goal = decides if finds(1.0) else finds

@@ -27,14 +27,12 @@ from bench.records import now
 from bench.sweep import Sweep, load_sweep
 from bench.timing import BlockKind
 from results.comparison import Comparison, Metric, Row
-from results.verdicts import SequentialJudge
+from results.verdicts import ALPHA_PASS, SequentialJudge
 
 AnyCell = TypeVar("AnyCell", bound=Cell)
 
 FIRST_LOOK = 4
 """Rounds before the first verdict: with fewer, Student's t asks for effects that nobody needs a test to see."""
-ALPHA_PASS = 0.01
-"""How often a row that is worse by the whole margin may pass."""
 LEAST_SECONDS = 1.0
 """Of what is left of the time, for another round to be begun at all."""
 
@@ -168,6 +166,10 @@ class _Session:
             self._interrupt()
         labels = rows.side_labels(self.options.base, self.options.head, self.sides)
         base, head = (side.side(label) for side, label in zip(self.sides, labels, strict=True))
+        if not (timed or self.rows or self.failed or self.interrupted):
+            raise CompareError(
+                f"nothing was compared: {'; '.join(dict.fromkeys(self.warnings)) or 'no figure was asked for'}"
+            )
         return Comparison(
             kind="live",
             base=base,
@@ -180,6 +182,7 @@ class _Session:
             started=self.started,
             seconds=time.monotonic() - self.start,
             interrupted=self.interrupted,
+            confidence=1.0 - 2.0 * self._alpha_shown,
         )
 
     def _interrupt(self) -> None:
@@ -211,6 +214,11 @@ class _Session:
         """What is allowed for the whole suite is shared out evenly over its rows, of quality and of speed."""
         return self.options.alpha / (len(self.trials) + len(self._kinds()) * sum(len(p.head) for p in self.pairings))
 
+    @property
+    def _alpha_shown(self) -> float:
+        """Of either end of all intervals."""
+        return max(self.options.alpha, ALPHA_PASS)
+
     def _kinds(self) -> list[BlockKind]:
         return [kind for kind in KINDS if kind in self.options.metrics]
 
@@ -227,8 +235,10 @@ class _Session:
                 if isinstance(result, PairFailure):
                     self._fail(result.name, f"{self.labels(head.axes())}, psnr", _why(result))
                     continue
-                margin = self.options.psnr_margin
-                row = rows.quality_row(head, result, margin, self._alpha_of_a_row(), self.labels(head.axes()))
+                label = self.labels(head.axes())
+                row = rows.quality_row(
+                    head, result, self.options.psnr_margin, self._alpha_of_a_row(), label, self._alpha_shown
+                )
                 self._say(rows.sentence(row))
                 self.rows.append(row)
 
@@ -244,7 +254,8 @@ class _Session:
         ]
         keys = [(duel, key) for duel in duels for key in duel.measured]
         alpha = len(keys) * self._alpha_of_a_row()
-        judge = SequentialJudge([rows.log_margin(self.options.margin)] * len(keys), alpha, ALPHA_PASS)
+        margins = [rows.log_margin(self.options.margin)] * len(keys)
+        judge = SequentialJudge(margins, alpha, ALPHA_PASS, self._alpha_shown)
         lost: set[int] = set()
         begun = time.monotonic()
         limit = self.options.max_minutes * 60.0

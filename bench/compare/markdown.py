@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bench.compare import wording
 from report.text import count
-from results.comparison import Comparison, Outcome, Row
+from results.comparison import Comparison, Outcome, Row, Unit
 
 MARKER = "<!-- daebench compare -->"
 """First line: who posts the comment finds by it the one to replace."""
@@ -22,13 +22,13 @@ SHORT_LIST = 5
 """Longer lists are folded."""
 SYMBOLS: dict[Outcome, str] = {"pass": "✅", "improved": "🚀", "regressed": "❌", "inconclusive": "❔"}
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|~$&])")
-_COLUMNS = "| verdict | figure | base | head | change (+: worse) | finds | needs |"
+_COLUMNS = "| verdict | figure | base | head | {change} | finds | needs |"
 _RULE = "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
 
 
 def render(comparison: Comparison) -> str:
     """The whole comment.  Rows that do not fit into :data:`LIMIT` are left out, the least important first."""
-    rows = wording.sorted_rows(comparison.rows)
+    rows = wording.by_weight(comparison.rows)
     kept = len(rows)
     while True:
         text = _render(comparison, rows, kept)
@@ -47,13 +47,11 @@ def _render(comparison: Comparison, rows: Sequence[Row], kept: int) -> str:
         f"Base: {escape(comparison.base.label)} · Head: {escape(comparison.head.label)}",
     ]
     if telling:
-        parts.append(_table(telling[: min(kept, TELLING)]))
+        parts += _tables(telling[: min(kept, TELLING)])
         if len(telling) > TELLING:
             parts.append(f"{len(telling) - TELLING} more that are not simply pass stand below.")
     elif rows:
-        worst = rows[0]
-        largest = f"{wording.interval(worst.change, worst.unit)}, {worst.label}"
-        parts.append(f"Nothing is worse by its margin; the largest change: {escape(largest)}.")
+        parts.append(f"Nothing is worse by its margin. The largest change in {escape(wording.largest(rows))}.")
     for title, items in (
         ("Failed: the base could, the head can not", comparison.failed),
         ("Missing, which is allowed" if comparison.allow_missing else "Missing", comparison.missing),
@@ -65,7 +63,7 @@ def _render(comparison: Comparison, rows: Sequence[Row], kept: int) -> str:
         left_out = len(rows) - kept
         rest = [f"{count(left_out, 'row')} left out: the JSON has all."] if left_out else []
         parts += _folded(
-            f"All {count(len(rows), 'figure')}", [_table(rows[:kept]), *rest, escape(wording.legend(rows))]
+            f"All {count(len(rows), 'figure')}", [*_tables(rows[:kept]), *rest, escape(wording.legend(comparison))]
         )
     renamed = [f"{old} → {new}" for old, new in comparison.renamed]
     sides = [*_list("New", comparison.new), *_list("Renamed", renamed)]
@@ -84,8 +82,13 @@ def escape(text: str) -> str:
     return plain.replace("@", "@\u200b")
 
 
-def _table(rows: Sequence[Row]) -> str:
-    return "\n".join([_COLUMNS, _RULE, *map(_line, rows)])
+def _tables(rows: Sequence[Row]) -> list[str]:
+    """One of speeds and one of quality, as far as there are any."""
+    return [_table(some, unit) for unit, some in wording.apart(rows).items()]
+
+
+def _table(rows: Sequence[Row], unit: Unit) -> str:
+    return "\n".join([_COLUMNS.format(change=wording.CHANGES[unit]), _RULE, *map(_line, rows)])
 
 
 def _line(row: Row) -> str:

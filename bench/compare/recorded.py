@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,12 +22,15 @@ import numpy as np
 
 from bench.compare import differences, lessons, scores, wording
 from bench.compare.estimates import Estimate, Judged, judge_family, paired, welch
-from bench.compare.matching import Pair, match
-from report.text import count
+from bench.compare.matching import Matching, Pair, match
+from bench.compare.nothing import why_nothing
+from report.text import count, listing
+from results.agreement import MARGIN as AGREED
 from results.comparison import METRICS, Comparison, Metric, Row, Unit
 from results.completeness import completeness
 from results.loading import Run, is_native, load_run
 from results.rates import rate, undisturbed_latencies
+from results.roles import CONFIRMED, computation, role
 from results.schema import Kind, Record
 from results.statistics import NORMAL_95, Interval
 
@@ -80,7 +83,8 @@ def compare_runs(
     anything is called regressed where nothing is (and, for each row, that a change of the margin passes);
     ``metrics``: what is judged; ``drift``: see :data:`BETWEEN_SESSIONS`.
 
-    Raises RunError for folders that hold no run, CompareRunsError for one that is compared with itself.
+    Raises RunError for folders that hold no run, CompareRunsError for one that is compared with itself or has nothing
+    in common with the other.
     """
     if base.resolve() == head.resolve():
         raise CompareRunsError(f"HEAD {head} is the same run folder as BASE: nothing can differ; name two runs")
@@ -101,6 +105,8 @@ def compare_runs(
     scored = _seeds([pair for pair in matching.pairs if pair.head["kind"] == "trial"])
     quality = [_quality(pairs, runs, psnr_margin) for pairs in scored]
     rows = _judged([*speeds, *quality], alpha)
+    if not rows and not matching.failed:
+        raise CompareRunsError(_nothing(matching, runs, kinds, metrics))
     return Comparison(
         kind="recorded",
         base=differences.side(runs[0], str(base)),
@@ -111,10 +117,20 @@ def compare_runs(
         renamed=matching.renamed,
         failed=matching.failed,
         differences=differences.differences(*runs),
-        warnings=tuple(_warnings(runs, [*speeds, *quality], drift, shift)),
+        warnings=tuple(_warnings(runs, [*speeds, *quality], matching.pairs, drift, shift)),
         allow_missing=allow_missing,
         started=began,
         seconds=time.monotonic() - clock,
+        confidence=1.0 - 2.0 * alpha,
+    )
+
+
+def _nothing(matching: Matching, runs: tuple[Run, Run], kinds: Sequence[Kind], metrics: Sequence[Metric]) -> str:
+    """That nothing can be compared, and why."""
+    if matching.pairs:
+        return f"nothing was compared: neither run measured {' or '.join(metrics)} of a cell that stands in both"
+    return (
+        f"no cell stands in both runs, so nothing was compared: {why_nothing(*runs, kinds)}; name two runs of one sweep"
     )
 
 
@@ -197,11 +213,36 @@ def _figures(record: Record, metric: Metric) -> list[float]:
 
 
 def _seeds(pairs: Iterable[Pair]) -> list[list[Pair]]:
-    """Trials that differ in their seed alone, together."""
-    groups: dict[str, list[Pair]] = {}
+    """Trials that differ in their seed alone, together.  Where the sides had other trainers, each seed is there once,
+    whoever trained it."""
+    groups: dict[Hashable, list[Pair]] = {}
     for pair in pairs:
-        groups.setdefault(repr(sorted(_unseeded(pair.head).items())), []).append(pair)
-    return list(groups.values())
+        groups.setdefault(computation(pair.head["cell"], ("seed",)), []).append(pair)
+    return [rows for group in groups.values() for rows in _once_a_seed(group)]
+
+
+def _once_a_seed(group: Sequence[Pair]) -> Iterable[list[Pair]]:
+    """The rows that the trials of one network, noise and loss make."""
+    first: dict[int, Pair] = {}
+    if any(pair.crossed for pair in group):
+        # What another trainer made first, for nothing else is there of its seed; else who stands for it.
+        for pair in sorted(group, key=lambda pair: (not pair.crossed, role(pair.base) == CONFIRMED)):
+            first.setdefault(pair.head["cell"]["seed"], pair)
+        yield [first[seed] for seed in sorted(first)]
+    by_trainer: dict[str, list[Pair]] = {}
+    for pair in group:
+        if not any(pair is one for one in first.values()):
+            by_trainer.setdefault(repr(sorted(_unseeded(pair.head).items())), []).append(pair)
+    yield from by_trainer.values()
+
+
+def _named(pairs: Sequence[Pair]) -> str:
+    """The label of a row of trials: who trained them, one for both sides or each side's own."""
+    sides = [list(dict.fromkeys(names)) for names in zip(*(pair.trainers for pair in pairs), strict=True)]
+    if sides[0] == sides[1] and len(sides[0]) == 1:
+        return pairs[0].label
+    who = (f"{name}: {listing(trainers)}" for name, trainers in zip(("base", "head"), sides, strict=True))
+    return f"{pairs[0].network} ({', '.join(who)})"
 
 
 def _unseeded(record: Record) -> dict[str, Any]:
@@ -216,7 +257,7 @@ def _quality(pairs: Sequence[Pair], runs: tuple[Run, Run], margin: float) -> _Dr
     seeds = [pair.head["cell"]["seed"] for pair in pairs]
     unit: Unit = "dB"
     row = Row(
-        label=f"{pairs[0].label}, psnr",
+        label=f"{_named(pairs)}, psnr",
         cell=_unseeded(pairs[0].head),
         metric="psnr",
         unit=unit,
@@ -226,7 +267,12 @@ def _quality(pairs: Sequence[Pair], runs: tuple[Run, Run], margin: float) -> _Dr
         change=None,
         margin=margin,
         rounds=len(pairs),
-        samples={"seeds": seeds, "base": [base for base, _ in levels], "head": [head for _, head in levels]},
+        samples={
+            "seeds": seeds,
+            "base": [base for base, _ in levels],
+            "head": [head for _, head in levels],
+            "trained_by": {"base": [pair.trainers[0] for pair in pairs], "head": [pair.trainers[1] for pair in pairs]},
+        },
     )
     other = next(
         (reason for pair in pairs if (reason := _other_data(pair) or scores.other_rule(pair.base, pair.head))), ""
@@ -314,10 +360,17 @@ def _ratio(logarithm: float) -> float:
     return math.expm1(min(logarithm, LARGEST_LOG))
 
 
-def _warnings(runs: tuple[Run, Run], drafts: Sequence[_Draft], drift: float, shift: float) -> list[str]:
+def _warnings(
+    runs: tuple[Run, Run], drafts: Sequence[_Draft], pairs: Sequence[Pair], drift: float, shift: float
+) -> list[str]:
     texts = []
-    if not drafts:
-        texts.append("no cell stands in both runs: nothing was compared")
+    crossed = sum(pair.crossed and pair.head["kind"] == "trial" for pair in pairs)
+    if crossed:
+        texts.append(
+            f"{count(crossed, 'trial')} had another trainer in the head than in the base. Certificates prove that both "
+            f"compute the same, and agreement of trained networks is shown to within {AGREED:g} dB (the reports say "
+            "for which): smaller differences may be the trainers'."
+        )
     if any(draft.row.unit == "ratio" and draft.estimate for draft in drafts):
         texts.append(
             "Two recorded sessions can not tell a change of the code from a drift of the machine between them: every "

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bench.cells import TrialCell
+from bench.compare import wording
 from bench.compare.differences import REVISION, SHORT_COMMIT, changed, dirty
 from bench.compare.pairs import NAMES, Duel, Key
 from bench.compare.sides import Runner, SideSpec
 from bench.progress import duration
 from results.comparison import Row, Side
 from results.statistics import Interval
-from results.verdicts import SequentialJudge, Verdict, judge
+from results.verdicts import ALPHA_PASS, SequentialJudge, Verdict, judge
 
 
 def log_margin(margin: float) -> float:
@@ -31,7 +33,7 @@ def speed_row(duel: Duel, key: Key, verdict: Verdict | None, margin: float, roun
     more = None
     if found.outcome == "inconclusive" and found.more_rounds is not None:
         more = found.more_rounds * round_seconds
-    return Row(
+    row = Row(
         label=f"{label}, {kind}",
         cell=duel.pairing.head[place].axes(),
         metric=kind,
@@ -44,20 +46,19 @@ def speed_row(duel: Duel, key: Key, verdict: Verdict | None, margin: float, roun
         detectable=_finite(math.expm1(min(found.detectable, 700.0))) if math.isfinite(found.detectable) else None,
         more_seconds=more,
         rounds=len(measured.changes),
-        reason=_why(found, margin, f"{100 * margin:g} %"),
         samples={"rounds": measured.rounds},
     )
+    return replace(row, reason=_why(row))
 
 
-def quality_row(cell: TrialCell, result: dict[str, Any], margin: float, alpha: float, label: str) -> Row:
-    """The row of one trial; the test is made once, after all seeds."""
+def quality_row(
+    cell: TrialCell, result: dict[str, Any], margin: float, alpha: float, label: str, alpha_shown: float = ALPHA_PASS
+) -> Row:
+    """The row of one trial; the test is made once, after all seeds.  ``alpha``: its share of the suite's false alarms;
+    ``alpha_shown``: the level of either end of its interval."""
     changes = result["changes"]
-    found = judge(changes, margin, alpha, alpha)
-    reason = _why(found, margin, f"{margin:g} dB")
-    if result["identical"]:
-        reason = "equal to the last digit at the first seed"
-    reason = result["refusal"] or "; ".join(filter(None, [reason, result["remark"]]))
-    return Row(
+    found = judge(changes, margin, alpha, ALPHA_PASS, alpha_shown)
+    row = Row(
         label=f"{label}, psnr",
         cell=cell.axes(),
         metric="psnr",
@@ -69,9 +70,10 @@ def quality_row(cell: TrialCell, result: dict[str, Any], margin: float, alpha: f
         margin=margin,
         detectable=None if result["refusal"] else _finite(found.detectable),
         rounds=len(changes),
-        reason=reason,
         samples={"base": result["base"], "head": result["head"]},
     )
+    reason = "equal to the last digit at the first seed" if result["identical"] else _why(row)
+    return replace(row, reason=result["refusal"] or "; ".join(filter(None, [reason, result["remark"]])))
 
 
 def _unjudged(changes: Sequence[float]) -> Verdict:
@@ -94,25 +96,18 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _why(verdict: Verdict, margin: float, words: str) -> str:
-    if verdict.outcome == "inconclusive":
-        return f"rounds scatter too much to tell {words} from nothing in this time"
-    if verdict.outcome == "pass" and verdict.change.low > 0:
-        return f"measurably worse, but by less than {words}"
-    return ""
+def _why(row: Row) -> str:
+    if row.outcome == "inconclusive":
+        return (
+            wording.undecided(row) or f"rounds scatter too much to tell {wording.margin(row)} from nothing in this time"
+        )
+    return wording.mild(row)
 
 
 def sentence(row: Row) -> str:
     """One line about a row that has been judged."""
-    change = "" if row.change is None else f": {_signed(row)}"
+    change = "" if row.change is None else f": {wording.direction(row.change.value, row.unit)}"
     return f"{row.label}{change}  {row.outcome}" + (f" ({row.reason})" if row.reason else "")
-
-
-def _signed(row: Row) -> str:
-    assert row.change is not None
-    if row.unit == "dB":
-        return f"{-row.change.value:+.3f} dB"
-    return f"{100 * row.change.value:+.2f} % time"
 
 
 def round_line(
@@ -124,8 +119,8 @@ def round_line(
     for index, (duel, key) in enumerate(keys):
         changes = duel.measured[key].changes
         if index not in judge_.decided and changes:
-            parts.append(f"{100 * math.expm1(float(np.mean(changes))):+.1f} %")
-    waiting = f"; head takes so much more time in the others: {', '.join(parts)}" if parts else ""
+            parts.append(wording.direction(math.expm1(float(np.mean(changes))), "ratio"))
+    waiting = f"; in the others the head takes, so far: {', '.join(parts)}" if parts else ""
     return f"round {number}: {counts}{waiting}; {duration(spent)} of at most {duration(limit)}"
 
 

@@ -27,17 +27,18 @@ def show(comparison: Comparison, stream: TextIO | None = None) -> None:
         console.width = PIPED_WIDTH
     console.print(f"base  {escape(comparison.base.label)}", soft_wrap=True)
     console.print(f"head  {escape(comparison.head.label)}", soft_wrap=True)
-    rows = wording.sorted_rows(comparison.rows)
-    if rows:
+    for unit, rows in wording.apart(comparison.rows).items():
         console.print()
-        console.print(_table(rows, levels=console.width >= NARROW))
-        console.print(escape(wording.legend(rows)), style="dim")
+        console.print(f"[bold]{wording.TITLES[unit]}[/]")
+        console.print(_table(rows, wording.CHANGES[unit], levels=console.width >= NARROW))
+    if comparison.rows:
+        console.print(escape(wording.legend(comparison)), style="dim")
     for title, items in (
         ("failed", comparison.failed),
         ("missing, allowed" if comparison.allow_missing else "missing", comparison.missing),
         ("new", comparison.new),
         ("renamed", tuple(f"{old} → {new}" for old, new in comparison.renamed)),
-        ("not judged", tuple(wording.notes(rows))),
+        ("not judged", tuple(wording.notes(comparison.rows))),
         ("different", comparison.differences),
         ("note", comparison.warnings),
     ):
@@ -47,12 +48,12 @@ def show(comparison: Comparison, stream: TextIO | None = None) -> None:
     console.print(f"[bold {colour}]{comparison.outcome}[/]  {escape(wording.headline(comparison))}", soft_wrap=True)
 
 
-def _table(rows: Sequence[Row], *, levels: bool) -> Table:
+def _table(rows: Sequence[Row], change: str, *, levels: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Rich shortens what does not fit; the verdict and the figures must not be what it shortens.
     table.add_column("verdict", no_wrap=True)
     table.add_column("figure", overflow="fold")
-    for name in (*(("base", "head") if levels else ()), "change (+: worse)", "finds", "needs"):
+    for name in (*(("base", "head") if levels else ()), change, "finds", "needs"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(

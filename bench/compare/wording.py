@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from report.text import MINUS, count, fixed, seconds, significant
+from report.text import MINUS, count, fixed, listing, seconds, significant
 from results.comparison import Comparison, Metric, Outcome, Row, Unit
 from results.statistics import Interval
+from results.verdicts import LEAST_SHARE
 
 ORDER: tuple[Outcome, ...] = ("regressed", "inconclusive", "improved", "pass")
 """What matters most comes first."""
@@ -15,8 +16,12 @@ LISTED = 20
 """Longer lists are cut in what people read; the JSON has all."""
 MOST = 9.99
 """Larger ratios are given as this: their digits mean nothing."""
-WORSE = {"ratio": "slower", "dB": "worse"}
-BETTER = {"ratio": "faster", "dB": "better"}
+TITLES: dict[Unit, str] = {"ratio": "speed", "dB": "quality"}
+"""What is judged, in the order in which it is told; seconds and decibels have no common scale, so that no list or
+extreme is of both."""
+CHANGES: dict[Unit, str] = {"ratio": "time (+: slower)", "dB": "PSNR lost (+: worse)"}
+"""Headings of the column of changes."""
+WORSE: dict[Unit, str] = {"ratio": "slower", "dB": "worse"}
 
 
 def change(value: float, unit: Unit) -> str:
@@ -35,6 +40,18 @@ def change(value: float, unit: Unit) -> str:
 def size(value: float, unit: Unit) -> str:
     """ "3.1 %", "0.04 dB": how much, whatever the sign."""
     return change(abs(value), unit).lstrip("+")
+
+
+def direction(value: float, unit: Unit) -> str:
+    """ "3.1 % more time", "43.6 % less time", "0.04 dB lost", "0.04 dB gained"; "no change" of what rounds to nothing.
+
+    A head that takes 43.6 % less time is not "43.6 % faster": its rate is 1.77 times that of the base.
+    """
+    text = size(value, unit)
+    if not math.isfinite(value) or not any(digit in text for digit in "123456789"):
+        return "no change"
+    more, less = {"ratio": (" more time", " less time"), "dB": (" lost", " gained")}[unit]
+    return text + (more if value > 0 else less)
 
 
 def margin(row: Row) -> str:
@@ -63,8 +80,10 @@ def level(value: float | None, metric: Metric) -> str:
 
 
 def detectable(row: Row) -> str:
-    """ "+2.1 %", or a dash where nothing would have been found."""
-    return "–" if row.detectable is None else change(row.detectable, row.unit)
+    """ "+2.1 %", or a dash where nothing would have been found, or where it is known already which way it went."""
+    if row.detectable is None or row.outcome in ("improved", "regressed"):
+        return "–"
+    return change(row.detectable, row.unit)
 
 
 def waiting(more: float) -> str:
@@ -74,32 +93,64 @@ def waiting(more: float) -> str:
     return f"{more / 60:.0f} min" if more < 90 * 60 else f"{more / 3600:.0f} h"
 
 
-def sorted_rows(rows: Sequence[Row]) -> list[Row]:
-    """Worst first: by verdict, then by change; rows without any come first of their kind."""
-    return sorted(
-        rows, key=lambda row: (ORDER.index(row.outcome), -(row.change.value if row.change else math.inf), row.label)
-    )
+def by_weight(rows: Sequence[Row]) -> list[Row]:
+    """Speeds and qualities together, what matters most first: by verdict, then by change in units of its margin, the
+    one scale that both have; rows without any change come first of their kind."""
+
+    def weight(row: Row) -> tuple[int, float, str]:
+        share = row.change.value / (row.margin or 1.0) if row.change else math.inf
+        return ORDER.index(row.outcome), -share, row.label
+
+    return sorted(rows, key=weight)
+
+
+def apart(rows: Sequence[Row]) -> dict[Unit, list[Row]]:
+    """Speeds and qualities, as far as there are any, each worst first: by verdict, then by change; rows without any
+    come first of their kind."""
+
+    def worst(row: Row) -> tuple[int, float, str]:
+        return ORDER.index(row.outcome), -(row.change.value if row.change else math.inf), row.label
+
+    found = {unit: sorted((row for row in rows if row.unit == unit), key=worst) for unit in TITLES}
+    return {unit: some for unit, some in found.items() if some}
 
 
 def headline(comparison: Comparison) -> str:
-    """What came of it, in one sentence."""
-    rows = comparison.rows
-    found = {outcome: sum(row.outcome == outcome for row in rows) for outcome in ORDER}
+    """What came of it, in one sentence: of speed and of quality apart."""
     parts = []
-    if rows:
+    units = apart(comparison.rows)
+    for unit, rows in units.items():
+        found = {outcome: sum(row.outcome == outcome for row in rows) for outcome in ORDER}
         verdicts = ", ".join(f"{found[outcome]} {outcome}" for outcome in ORDER if found[outcome])
-        parts.append(f"{count(len(rows), 'figure')}: {verdicts}")
+        parts.append(f"{TITLES[unit]}, {count(len(rows), 'figure')}: {verdicts}{_extreme(rows)}")
     if comparison.failed:
         parts.append(f"{count(len(comparison.failed), 'cell')} failed")
     if comparison.missing:
         allowed = " (allowed)" if comparison.allow_missing else ""
         parts.append(f"{count(len(comparison.missing), 'cell')} missing{allowed}")
-    worst = next((row for row in sorted_rows(rows) if row.outcome == "regressed" and row.change), None)
-    if worst is not None and worst.change is not None:
-        parts.append(f"worst is {worst.label}, {size(worst.change.value, worst.unit)} {WORSE[worst.unit]}")
     if comparison.interrupted:
         parts.append("interrupted before all was measured")
     return ("; ".join(parts) or "nothing was compared") + "."
+
+
+def _extreme(rows: Sequence[Row]) -> str:
+    """Of rows of one unit, worst first: the worst that regressed and the best that improved."""
+    regressed = [row for row in rows if row.outcome == "regressed" and row.change]
+    improved = [row for row in rows if row.outcome == "improved" and row.change]
+    told = [("worst", row) for row in regressed[:1]] + [("best", row) for row in improved[-1:]]
+    said = [f"{word}: {row.label}, {direction(row.change.value, row.unit)}" for word, row in told if row.change]
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def largest(rows: Sequence[Row]) -> str:
+    """The largest change of each unit, whichever way it went: "speed: -1.2 % [...], torch ...; quality: ..."."""
+    said = []
+    for unit, some in apart(rows).items():
+        known = [row for row in some if row.change is not None]
+        if known:
+            row = max(known, key=lambda row: abs(row.change.value) if row.change else 0.0)
+            said.append(f"{TITLES[unit]}: {interval(row.change, unit)}, {row.label}")
+    return "; ".join(said)
 
 
 def more_time(row: Row) -> str:
@@ -121,13 +172,15 @@ def notes(rows: Sequence[Row]) -> list[str]:
 def default_reason(row: Row) -> str:
     """What the figures of a row with a change say."""
     found = row.change
-    if found is None or row.outcome == "pass":
+    if found is None:
         return ""
+    if row.outcome == "pass":
+        return mild(row)
     if row.outcome == "regressed":
-        return f"{WORSE[row.unit]} by {size(found.low, row.unit)} at least"
+        return f"{direction(found.low, row.unit)} at least"
     if row.outcome == "improved":
-        return f"{BETTER[row.unit]} by {size(found.value, row.unit)}"
-    text = f"neither surely {WORSE[row.unit]} nor surely within {margin(row)}"
+        return f"{direction(found.high, row.unit)} at least"
+    text = undecided(row) or f"neither surely {WORSE[row.unit]} nor surely within {margin(row)}"
     if row.detectable is not None:
         text += f"; what would have been found is {change(row.detectable, row.unit)}"
     if row.more_seconds is not None:
@@ -135,12 +188,40 @@ def default_reason(row: Row) -> str:
     return text
 
 
-def legend(rows: Sequence[Row]) -> str:
-    """What the columns say."""
-    margins = " and ".join(dict.fromkeys(margin(row) for row in rows))
+def mild(row: Row) -> str:
+    """Of a figure that passes: that it is worse all the same, or seems to be better; "" where neither can be said."""
+    found = row.change
+    if found is None or row.outcome != "pass":
+        return ""
+    if found.low > 0:
+        return f"measurably {WORSE[row.unit]}, but by less than {margin(row)}"
+    if found.value <= -LEAST_SHARE * row.margin and found.high >= 0:
+        return f"measured were {direction(found.value, row.unit)}, which may be chance: not {WORSE[row.unit]}, surely"
+    return ""
+
+
+def undecided(row: Row) -> str:
+    """Why a figure whose interval lies above 0 is no regression yet; "" where it does not."""
+    if row.outcome != "inconclusive" or row.change is None or not row.change.low > 0:
+        return ""
+    if row.change.value < LEAST_SHARE * row.margin:
+        return f"{WORSE[row.unit]} by less than half of {margin(row)}, and perhaps by more than {margin(row)}"
     return (
-        f"Judged against a margin of {margins}. Change: how much worse the head is, with the bounds that its verdict "
-        "was taken from. Finds: what would have been found in 95 of 100 such measurements. Needs: how much longer a "
+        f"{WORSE[row.unit]} taken by itself, and not yet beyond doubt among all figures, which share the false alarms"
+    )
+
+
+def legend(comparison: Comparison) -> str:
+    """What the columns say."""
+    rows = comparison.rows
+    units = apart(rows)
+    margins = listing([f"{listing(list(dict.fromkeys(map(margin, some))))} of {word}" for word, some in
+                       (("time", units.get("ratio", [])), ("PSNR", units.get("dB", []))) if some])  # fmt: skip
+    level = f", with its {100 * comparison.confidence:g} % interval" if comparison.confidence else ""
+    return (
+        f"Judged against a margin of {margins}. Change: what more the head takes, or loses{level}. Improved: that lies "
+        "below 0; pass: below the margin; regressed: above 0, by a stricter test, since all share the chance of "
+        "a false alarm. Finds: what would have been found in 95 of 100 such measurements. Needs: how much longer a "
         "measurement would have to be to find the margin (–: no such measurement would)."
     )
 

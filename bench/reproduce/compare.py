@@ -2,8 +2,9 @@
 
 A published loss is one run's, printed with a few digits.  It counts as reproduced if the mean over our seeds is
 within :data:`MARGIN` of it, or within the range where one more of our runs would be expected, half a unit of its last
-printed digit added to either.  Numbers of a network must be equal (as far as they are printed).  Seconds belong to a
-machine: they are shown and not judged.
+printed digit added to either.  Numbers of a network must be equal (as far as they are printed): settings, which show
+that the same network was trained and are counted apart.  Seconds belong to a machine: they are shown and not
+judged.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.reproduce.recipe import CURVE_METRICS, NETWORK_METRICS, Published, Recipe
+from bench.reproduce.recipe import CURVE_METRICS, Published, Recipe
 from bench.reproduce.run import Part
 from results.loading import Run
-from results.reproduction import About, Comparison, Reproduction, Row, Verdict
+from results.reproduction import SETTINGS, About, Comparison, Reproduction, Row, Verdict
 from results.schema import Record
 from results.statistics import Interval, mean_interval
 
@@ -98,7 +99,7 @@ def _compare(
 
 
 def _order(row: Row) -> tuple[int, int]:
-    metrics = ("train_loss", "validation_loss", "psnr", "psnr_gain", "ssim", *NETWORK_METRICS, "epoch_seconds")
+    metrics = ("train_loss", "validation_loss", "psnr", "psnr_gain", "ssim", *SETTINGS, "epoch_seconds")
     return (metrics.index(row.metric) if row.metric in metrics else len(metrics), row.epoch or 0)
 
 
@@ -114,7 +115,7 @@ def _judged(
     place: Place,
 ) -> Iterable[Row]:
     for epoch, printed in figure.figures():
-        if figure.metric in NETWORK_METRICS:
+        if figure.metric in SETTINGS:
             yield _explained(_network_row(figure.metric, printed, part), figure)
         elif figure.metric in CURVE_METRICS:
             yield _explained(_loss_row(figure.metric, epoch or 0, printed, part, epochs, good), figure)
@@ -252,6 +253,7 @@ def document(recipes: Sequence[Recipe], comparisons: Sequence[Comparison]) -> Re
         recipe.name: About(
             title=recipe.file.title,
             source=recipe.file.source,
+            address=recipe.file.address,
             data=recipe.file.data,
             says=tuple(recipe.file.says),
             choices=tuple(recipe.file.choices),

@@ -4,6 +4,7 @@
 
     title = "..."
     source = "..."
+    address = "https://..."         # where it can be read, if it has a place of its own
     data = "..."
     choices = ["what the source does not say, and what is done here"]
 
@@ -32,6 +33,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bench import corruption
 from bench.sweep import Axes
 from bench.words import did_you_mean
+from results.reproduction import Setting
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,14 +41,9 @@ else:
     import tomli as tomllib
 
 CurveMetric = Literal["train_loss", "validation_loss"]
-NetworkMetric = Literal[
-    "parameters", "trainable_parameters", "encoder_parameters", "encoder_trainable_parameters", "decoder_parameters",
-    "decoder_trainable_parameters", "latent_size", "compression",
-]  # fmt: skip
 SpeedMetric = Literal["epoch_seconds", "cpu_over_gpu"]
-Metric = CurveMetric | NetworkMetric | SpeedMetric
+Metric = CurveMetric | Setting | SpeedMetric
 CURVE_METRICS: tuple[str, ...] = get_args(CurveMetric)
-NETWORK_METRICS: tuple[str, ...] = get_args(NetworkMetric)
 SPEED_METRICS: tuple[str, ...] = get_args(SpeedMetric)
 
 _PRINTED = re.compile(r"\d+(?:\.\d+)?")
@@ -126,6 +123,8 @@ class Stress(_Part):
 class _File(_Part):
     title: str
     source: str
+    address: str = ""
+    """Where it can be read, as far as it has a place of its own that is known."""
     data: str
     says: list[str] = []
     """What the source says in words."""

@@ -20,11 +20,12 @@ _COLOUR = {"reproduced": "green", "differs": "red"}
 
 def listed(recipes: Sequence[Recipe]) -> None:
     """`daebench reproduce --list`."""
-    table = _table("recipe", "variants", "epochs", "data", "source")
+    table = _table("recipe", "variants", "epochs", "data", "source, and where it is")
     for recipe in recipes:
         variants = ", ".join(variant.name for variant in recipe.variants)
         epochs = recipe.axes(recipe.variants[0])["epochs"]
-        table.add_row(recipe.name, variants, str(epochs), escape(recipe.file.data), escape(recipe.file.source))
+        source = f"{recipe.file.source}\n{recipe.file.address or '(no address known)'}"
+        table.add_row(recipe.name, variants, str(epochs), escape(recipe.file.data), escape(source))
     _console().print(table)
 
 
@@ -34,13 +35,19 @@ def comparisons(recipes: Sequence[Recipe], found: Sequence[Comparison], margin: 
     for recipe in recipes:
         own = [comparison for comparison in found if comparison.recipe == recipe.name]
         console.print(f"\n[bold]{recipe.name}[/bold]  {escape(recipe.file.title)}. {escape(recipe.file.source)}")
+        if recipe.file.address:
+            console.print(f"  {escape(recipe.file.address)}", soft_wrap=True)
         for choice in recipe.file.choices:
             console.print(f"  choice: {escape(choice)}", style="dim")
         for comparison in own:
             _one(console, comparison)
-    counted = [row.verdict for comparison in found for row in comparison.rows if row.published is not None]
-    counts = ", ".join(f"{counted.count(verdict)} {verdict}" for verdict in dict.fromkeys(counted))
-    console.print(f"\npublished figures: {counts or 'none'}")
+    rows = [row for comparison in found for row in comparison.rows if row.published is not None]
+    results = [row.verdict for row in rows if not row.is_setting]
+    counts = ", ".join(f"{results.count(verdict)} {verdict}" for verdict in dict.fromkeys(results))
+    console.print(f"\npublished results: {counts or 'none'}")
+    settings = [row.verdict for row in rows if row.is_setting]
+    if settings:
+        console.print(f"settings of the network: {settings.count('reproduced')} of {len(settings)} as published")
     console.print(
         f"reproduced: within {margin:.0%} of what was published, or (from 3 seeds) within the range of one more run; "
         "interval: 95 % over seeds, of seconds over processes",
@@ -97,6 +104,10 @@ def _stress(console: Console, found: Stress) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    if row.is_setting and row.published is not None:
+        equal = row.verdict == "reproduced"
+        verdict = "as published (a setting)" if equal else "[red]not as published (a setting)[/]"
+        return _figure(row), row.published, _number(row.measured), "", f"[dim]{verdict}[/]" if equal else verdict
     verdict = f"differs by {row.why}" if row.verdict == "differs" else row.verdict
     if row.why and row.verdict not in ("differs", "not comparable"):
         verdict += f" ({row.why})"

@@ -20,7 +20,7 @@ from bench.cells import TimingCell
 from bench.plan import certificate_for
 from bench.process import ROOT
 from bench.records import Ended, make_record, now
-from bench.suite.certificate_cost import processor_seconds
+from bench.suite.certificate_cost import Choice, processor_seconds
 from bench.suite.conftest import CLOCK, scalars
 
 IMAGES = 500
@@ -100,7 +100,7 @@ def test_certificates_of_quick(benchmark: Any) -> None:
     :mod:`bench.suite.certificate_cost`."""
 
     def prove() -> dict[str, Any]:
-        found = processor_seconds(ROOT, "quick")
+        found = processor_seconds(ROOT, Choice())
         CLOCK.advance(found["seconds"])
         return found
 

@@ -2,7 +2,8 @@
 
 ``numpy.load(path, allow_pickle=False)`` reads it.  ``architecture`` is JSON: ``name``, ``input_shape`` (height, width,
 channels), ``encoder`` and ``decoder``, lists of layers with their arguments as implementations/architecture.py
-defines them; ``about`` is JSON too.  All other names are weights: ``encoder.0.kernel``, channels last.
+defines them; ``about`` is JSON too, and says what the network takes: layout, range, sizes.  All other names are
+weights: ``encoder.0.kernel``, channels last.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from bench.trained import described
 from implementations import architecture as layers
 from implementations.architecture import Architecture, FrozenBatchNorm, Layer
 
@@ -29,7 +31,7 @@ def write(trained: Trained, path: Path) -> list[Path]:
     """The file written."""
     texts = {
         "architecture": json.dumps(to_json(trained.architecture)),
-        "about": json.dumps({"record": trained.identity, "cell": trained.cell.axes(), "network": trained.sentence}),
+        "about": json.dumps(described.facts(trained, described.LAYOUTS["npz"]) | {"cell": trained.cell.axes()}),
     }
     arrays: dict[str, Any] = {**trained.weights, **{name: np.array(text) for name, text in texts.items()}}
     with path.open("wb") as file:  # a path would get a suffix of savez's own

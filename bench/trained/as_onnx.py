@@ -2,7 +2,8 @@
 
 The graph is built from the specification, layer by layer: it is small, it is exact, and no framework's exporter stands
 between.  A fully convolutional network takes images of other sizes too; which of them come back in their own size,
-its doc string says.
+its doc string says.  What it takes stands in ``metadata_props`` too, where runtimes read it
+(``session.get_modelmeta().custom_metadata_map``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.trained import sizes
+from bench.trained import described, sizes
 from implementations.architecture import (
     BatchNorm,
     Conv2D,
@@ -53,17 +54,20 @@ def write(trained: Trained, path: Path) -> list[Path]:
     given: list[int | str] = ["height", "width"] if anywhere else [height, width]
     # One name is one number: only where every size comes back as it went in may both ends have the same.
     back = given if not anywhere or sizes.kept(network).step == 1 else [f"{OUTPUT}_{name}" for name in given]
+    facts = described.facts(trained, described.LAYOUTS["onnx"])
     graph = helper.make_graph(
         builder.nodes,
         trained.name,
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", *given, channels])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", *back, channels])],
         builder.constants,
-        doc_string=f"{trained.sentence}. Values: 0 is black, 1 is white. {sizes.sentence(network)}",
+        doc_string=f"{facts['network']}. Takes {facts['input']}; {facts['range']}. {facts['sizes']}",
     )
     model = helper.make_model(
         graph, producer_name="daebench", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
     )
+    model.doc_string = graph.doc_string
+    helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
     return [path]

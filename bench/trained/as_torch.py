@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.trained import sizes
+from bench.trained import described, sizes
 from implementations.architecture import (
     BatchNorm,
     Conv2D,
@@ -43,7 +43,8 @@ The trained weights lie beside this file, in {weights}.  Needed are torch and sa
     network = load()
     denoised = network(noisy)
 
-``noisy`` is float32 (n, {channels}, height, width), where 0 is black and 1 is white; so is what comes back.
+``noisy`` is {input}.
+{range}.
 {sizes}
 Written by daebench; record {record}.
 """
@@ -141,7 +142,8 @@ def source(trained: Trained, module: str) -> str:
         sentence=_in_docstring(trained.sentence),
         weights=f"{module}.safetensors",
         module=module,
-        channels=network.input_shape[-1],
+        input=described.images(network, described.LAYOUTS["torch"]),
+        range=described.scale(network),
         sizes=sizes.sentence(network),
         record=_in_docstring(trained.identity),
         members="\n".join(f"        {line}" for line in members),
