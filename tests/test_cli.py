@@ -253,6 +253,7 @@ def test_lists_for_people_and_for_programs(daebench: Any, monkeypatch: pytest.Mo
 def test_a_sweep_for_a_device_that_is_not_here_is_listed_with_the_reason(
     daebench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("DAEBENCH_BACKENDS")  # the fake ones would be counted
     monkeypatch.setattr(machine, "missing_device", lambda device: "no NVIDIA GPU" if device == "cuda" else None)
     rows = {row["name"]: row for row in json.loads(daebench("list", "sweeps", "--json").out)}
     assert "no NVIDIA GPU" in rows["gpu"]["reason"]
