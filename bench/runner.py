@@ -121,6 +121,11 @@ class _Run:
         self.once = None
         if plan.quality == "once":
             self.once = Once(plan.trials, self._is_pending, self._record, self.latest.values, self.environment)
+        # Before what is written about the run, which has the hashes of the folders that are looked at here.
+        self.certificates = self._pending(plan.certificates)
+        self.trials = self.once.left() if self.once else self._pending(plan.trials)
+        self.yardsticks = self._pending(plan.yardsticks)
+        self.sessions = [(s, cells) for s in plan.sessions if (cells := self._pending(s.cells))]
         self.about = run_file.contents(
             plan,
             self._chosen(),
@@ -131,10 +136,6 @@ class _Run:
             hashes=self.fingerprint_of.contents,
             notes=self.notes,
         )
-        self.certificates = self._pending(plan.certificates)
-        self.trials = self.once.left() if self.once else self._pending(plan.trials)
-        self.yardsticks = self._pending(plan.yardsticks)
-        self.sessions = [(s, cells) for s in plan.sessions if (cells := self._pending(s.cells))]
         write_run_file(folder, self.about)
         self.seconds = by_cell(plan)
         self.progress = self._progress()

@@ -10,7 +10,13 @@
 #            there (jit_compile="auto"), so biases of convolutions get a small part of their gradient.
 # Way round: sum in float32 (tf.custom_gradient around the addition), or tf.function(jit_compile=True).
 #
-# Output seen: this script has not been run yet; the behaviour is from certificates of this suite (0.49 on conv).
+# Output seen:
+#   tensorflow 2.21.0
+#   eager: 512 of 100,352 (0.51%)
+#   tf.function: 512 of 100,352 (0.51%)
+#   tf.function, jit_compile=True: 100,352 of 100,352 (100.00%)
+#   a sum in float32: 100,352 of 100,352 (100.00%)
+#   as before
 # Ends with 0 as long as the behaviour is this one, with 1 if it has changed, and with another code if it could not be
 # tried.  Needs python3 and a package index; takes a minute or two and 2 GB in a temporary folder, which it removes.
 set -euo pipefail

@@ -24,7 +24,7 @@ def said(found: Sequence[Agreement]) -> tuple[str, str] | None:
     }
     parts = [_verdict(those, verdict, apart) for verdict, those in groups.items() if those]
     headline = "; ".join(parts)
-    headline = f"It{headline[2:]}" if headline.startswith("it is not shown") else headline
+    headline = f"W{headline[1:]}" if headline.startswith("whether ") else headline
     if len(found) == 1:
         return headline, _figures(found[0])
     told = [one for those in groups.values() for one in those]
@@ -38,7 +38,7 @@ def _verdict(those: Sequence[Agreement], verdict: str, apart: Sequence[str]) -> 
     names, s = text.listing([_name(one.who, apart) for one in those]), "" if len(those) > 1 else "s"
     return {
         "differ": f"{names} differ{s} from {whom} by more than {MARGIN:g} dB",
-        "open": f"it is not shown that {names} agree{s} with {whom} within {MARGIN:g} dB",
+        "open": f"whether {names} agree{s} with {whom} within {MARGIN:g} dB is not settled",
         "confirm": f"{names} confirm{s} {whom}",
         "agree": f"{names} agree{s} with {whom}",
     }[verdict]

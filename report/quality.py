@@ -30,7 +30,8 @@ from report.pairing import Condition, Configuration, Pairing, Trials, half_width
 from results.agreement import Agreement as Judged
 from results.agreement import agreements
 from results.loading import Run
-from results.roles import figures
+from results.roles import WHO as EXCHANGEABLE
+from results.roles import figures, role
 from results.schema import Record
 from results.statistics import Interval, mean_interval
 
@@ -285,10 +286,13 @@ def _score(group: Sequence[Record]) -> Score:
 
 def _seed_noise(groups: Any, differing: Sequence[str]) -> tuple[float | None, tuple[int, int]]:
     squares, degrees, several, every = 0.0, 0, 0, 0
+    computed = [axis for axis in differing if axis not in EXCHANGEABLE]
     for group in groups:
         cells: dict[str, list[float]] = defaultdict(list)
         for record in group:
-            cells[who(record["cell"], differing)].append(record["metrics"]["psnr"])
+            # Trained once, each seed may be another backend's.
+            name = describe(record["cell"], computed) if role(record) else who(record["cell"], differing)
+            cells[name].append(record["metrics"]["psnr"])
         for values in cells.values():
             middle = mean(values)
             squares += sum((value - middle) ** 2 for value in values)

@@ -112,9 +112,13 @@ def test_the_page_has_tables_and_charts_of_each(both: Run) -> None:
     assert all(group.title.startswith(("on glyphs: ", "on folder:A: ")) for group in page.pictures)
 
 
-def test_commands_say_what_they_are_for(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_joint_report_recommends_for_each(folders: tuple[Path, Path], tmp_path: Path) -> None:
     published = publish(list(folders), tmp_path / "both.html")
-    assert published.findings[0].startswith(("On glyphs: ", "On folder:A: "))
+    ranks = [finding for finding in published.findings if "denoises best" in finding]
+    assert [finding.partition(":")[0] for finding in ranks] == ["On glyphs", "On folder"]
+    html = published.path.read_text()
+    for label, network in (("glyphs", "conv"), ("folder:A", "dense")):
+        assert re.search(rf"<h3>On {label}</h3>\s*<p class=\"lead\"><strong>Take {network} ", html)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_the_recommendation_of_quick_survives_ten_times_the_training(tmp_path: P
     and not on the training, so the longer run is PyTorch's alone."""
     quick = run(tmp_path / "quick")
     standings, shared = quick.quality.standings()
-    assert len(standings) == 4, "dense and conv, two codes each"
+    assert len(standings) == 3, "dense with two codes, conv with one"
     assert len(shared) == 4
     for one in standings:
         assert one.learned.trained, one.label

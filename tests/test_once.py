@@ -131,16 +131,17 @@ def test_who_computes_something_else_trains_nothing(tmp_path: Path, monkeypatch:
 def test_the_cells_of_a_backend_that_crashes_go_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(once.Pace, "__call__", lambda self, cell: float(cell.backend != "fragile"))
     run(plan(cells("fragile")[0], *cells("fragile")[2:5:2]), tmp_path / "proofs", QUIET)
+    folder = tmp_path / "run"  # a run takes no folder that holds something else
     monkeypatch.setenv("FAKE_FRAGILE", "1")  # dies in its fourth epoch
-    run(sweep(*cells("fake", "fragile", epochs=4)), tmp_path, QUIET)
-    kept = trials_of(tmp_path)
+    run(sweep(*cells("fake", "fragile", epochs=4)), folder, QUIET)
+    kept = trials_of(folder)
     assert Counter((one["cell"]["backend"], one["role"]) for one in kept) == {
         ("fake", TRAINED): 8,
         ("fake", CONFIRMED): 4,  # it was repeating these when their trainer crashed
     }
-    assert len(figures(load_run(tmp_path)).of("trial", "ok")) == 12, "a repetition stands where nothing else does"
-    assert {one["status"] for one in trials_of(tmp_path, None) if one["cell"]["backend"] == "fragile"} == {"crashed"}
-    assert run(sweep(*cells("fake", "fragile", epochs=4)), tmp_path, QUIET).ran == 0
+    assert len(figures(load_run(folder)).of("trial", "ok")) == 12, "a repetition stands where nothing else does"
+    assert {one["status"] for one in trials_of(folder, None) if one["cell"]["backend"] == "fragile"} == {"crashed"}
+    assert run(sweep(*cells("fake", "fragile", epochs=4)), folder, QUIET).ran == 0
 
 
 @pytest.mark.usefixtures("_all_learn")

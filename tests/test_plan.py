@@ -209,7 +209,7 @@ def of_shipped(name: str, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 def test_the_quick_sweep_has_what_it_promises(monkeypatch: pytest.MonkeyPatch) -> None:
     made = of_shipped("quick", monkeypatch)
-    assert len(made.trials) <= 70
+    assert len(made.trials) <= 35
     grids = {
         backend: {
             (cell.architecture, cell.latent, cell.loss, cell.corruption)
@@ -220,7 +220,8 @@ def test_the_quick_sweep_has_what_it_promises(monkeypatch: pytest.MonkeyPatch) -
     }
     rare = set(grids) - {"keras[tensorflow]", "torch"}
     assert {"keras[jax]", "keras[torch]"} <= rare
-    assert len(grids["torch"]) == 2 * 2 * 2 * 2, "networks, codes, corruptions, levels"
+    networks = Counter((network, code) for network, code, *_ in grids["torch"])
+    assert networks == dict.fromkeys([("dense", 64), ("dense", 32), ("conv", 64)], 2 * 2), "corruptions, levels"
     assert grids["torch"] == grids["keras[tensorflow]"]
     for other in rare:
         assert {network for network, *_ in grids[other]} == {"dense"}, "for some, convolutions take minutes"

@@ -212,6 +212,23 @@ def test_with_several_seeds_intervals_are_over_seeds(tmp_path: Path) -> None:
     assert said["Agreement"].endswith("standard deviation between seeds.")
 
 
+def test_seeds_that_different_backends_trained_once_are_seeds_of_one_network(tmp_path: Path) -> None:
+    size = fake_run.Size(backends=("torch", "keras[jax]"), full=("torch", "keras[jax]"), seeds=(0, 1), latents=(64,))
+
+    def once(record: dict[str, Any]) -> dict[str, Any] | None:
+        if record["kind"] != "trial":
+            return record
+        stands = (record["cell"]["backend"] == "torch") == (record["cell"]["seed"] == 0)
+        return {**record, "role": "trained"} if stands else None
+
+    run = load_run(changed(fake_run.make_run(tmp_path / "run", size), tmp_path / "once", once))
+    found = analyse(run).quality
+    cells = len(run.of("trial", "ok")) // 2
+    assert found.seeded == (cells, cells)
+    assert found.seed_noise is not None
+    assert found.seed_noise > 0
+
+
 def test_how_many_cells_say_how_far_seeds_are_apart(tmp_path: Path) -> None:
     size = fake_run.Size(backends=("torch", "keras[jax]"), full=("torch", "keras[jax]"), seeds=(0, 1), latents=(64,))
 
@@ -260,14 +277,14 @@ TORCH, KERAS, JAX = (Contestant(name, "tuned", 1, "cpu", "float32") for name in 
             -0.03,
             0.11,
             8,
-            "agrees with torch within 0.1 dB: mean difference +0.04",
+            "agrees with torch within 0.1 dB is not settled: mean difference +0.04",
         ),
         (0.11, 0.31, 8, "differs from torch by more than 0.1 dB: mean difference +0.21 dB"),
         (
             math.nan,
             math.nan,
             1,
-            "agrees with torch within 0.1 dB: mean difference",
+            "agrees with torch within 0.1 dB is not settled: mean difference",
         ),
     ],
 )
@@ -277,8 +294,8 @@ def test_whether_backends_agree_is_judged_by_the_whole_interval(
     middle = 0.01 if math.isnan(low) else (low + high) / 2
     one = Agreement(KERAS, (TORCH,), Equivalence(Interval(middle, low, high), cells), 0.02, True, 0)
     (said,) = sentences.agreement_findings(replace(analyse(run).quality, agreed=(one,)))
-    assert said.sentence.removeprefix("It is not shown that ").startswith(f"keras[tensorflow] {words}")
-    assert said.sentence.startswith("It is not shown") == words.startswith("agrees")
+    assert said.sentence.removeprefix("Whether ").startswith(f"keras[tensorflow] {words}")
+    assert said.sentence.startswith("Whether ") == words.startswith("agrees")
 
 
 def test_verdicts_on_several_backends_are_one_finding(run: Run) -> None:
@@ -287,7 +304,7 @@ def test_verdicts_on_several_backends_are_one_finding(run: Run) -> None:
     told = (Agreement(KERAS, (TORCH,), shown, 0.02, True, 0), Agreement(JAX, (TORCH,), few, 0.05, True, 2))
     (said,) = sentences.agreement_findings(replace(analyse(run).quality, agreed=told))
     assert said.headline == (
-        "It is not shown that jax agrees with torch within 0.1 dB; keras[tensorflow] confirms torch"
+        "Whether jax agrees with torch within 0.1 dB is not settled; keras[tensorflow] confirms torch"
     )
     assert "jax mean difference +0.02 dB (−0.30 to +0.34, 2 cells) (2 pairs left out" in said.detail
 

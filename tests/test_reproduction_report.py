@@ -214,7 +214,7 @@ def test_every_figure_stands_with_its_interval_and_verdict(html: str) -> None:
         "train loss, epoch 3 0.05 0.06670 [0.06300, 0.07000] differs by +33.3 %",
         "train loss, epoch 1 0.20 0.2000 [0.1900, 0.2100] reproduced",
         "validation loss, epoch 50 not reached: 3 epochs were run",
-        "parameters 186511 186,511 reproduced",
+        "parameters 186511 186,511 as published (a setting)",
         f"Why figures may differ: {KNOWN}.",
         "seed: 0, 1, 2",
         "An epoch of 60,000 images takes 12.0 s",

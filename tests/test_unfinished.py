@@ -86,7 +86,7 @@ def test_what_was_planned_by_two_runs_is_the_sum_of_both(tmp_path: Path) -> None
     both = merge([one, replace(two, current=tuple(record for record in two.current if record["kind"] == "timing"))])
     # The timing is one cell, measured twice on one machine.
     assert completeness(both).total == (2, 9)
-    assert completeness(merge([one, one])).total[1] == 4 + 4 + 1 + 1 - (2 + 1), "what both have counts once"
+    assert completeness(merge([one, two])).total[1] == 4 + 4 + 1 + 1 - (2 + 1), "what both have counts once"
 
 
 def test_a_cell_of_another_command_does_not_stand_in(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ class Objective(BaseObjective):  # type: ignore[misc]
     name = "Denoising autoencoder"
     min_benchopt_version = "1.10"
     sampling_strategy = "run_once"
-    parameters: ClassVar[dict[str, list[Any]]] = {"architecture": ["dense", "conv"], "latent": [64, 32]}
+    parameters: ClassVar[dict[str, list[Any]]] = {
+        "architecture, latent": [("dense", 64), ("dense", 32), ("conv", 64)],
+    }
 
     def set_data(self, train: Any, noisy_train: Any, test: Any, noisy_test: Any) -> None:
         self.train, self.noisy_train, self.test, self.noisy_test = train, noisy_train, test, noisy_test

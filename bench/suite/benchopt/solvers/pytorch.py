@@ -10,7 +10,7 @@ from benchopt import BaseSolver
 
 class Solver(BaseSolver):  # type: ignore[misc]
     name = "PyTorch"
-    parameters: ClassVar[dict[str, list[Any]]] = {"learning_rate": [0.004], "batch_size": [128], "epochs": [10]}
+    parameters: ClassVar[dict[str, list[Any]]] = {"learning_rate": [0.002], "batch_size": [128], "epochs": [10]}
 
     def set_objective(self, noisy: Any, clean: Any, test: Any, architecture: str, latent: int) -> None:
         import torch
