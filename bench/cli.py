@@ -110,7 +110,7 @@ def run(
     plan = make_plan(load_sweep(sweep, overrides or (), device))
     data = run_file.data_of(plan)
     named = data if overridden("dataset", overrides or ()) else []
-    folder = cli_facts.run_folder(out, places.default_name(plan.name, named))
+    folder = places.run_folder(out, places.default_name(plan.name, named))
     places.check(folder, data, fresh=fresh, add_data=add_data)
     if dry_run:
         cli_show.plan(plan, folder, workers)

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.words import did_you_mean, split_outside
@@ -58,17 +57,6 @@ def chosen(option: str, values: Sequence[str] | None, known: Iterable[str], defa
     if not wanted:
         return list(default)
     return names if "all" in wanted else list(dict.fromkeys(wanted))
-
-
-def run_folder(out: Path | None, name: str) -> Path:
-    """Where the run goes; OptionError if a file is in the way."""
-    from results.journal import named
-
-    folder = named(out) if out is not None else Path("results") / name
-    for part in (folder, *folder.parents):
-        if part.exists() and not part.is_dir():
-            raise OptionError(f"--out {folder}: {part} is a file, not a folder: name another one")
-    return folder
 
 
 def certificate_cells(

@@ -45,6 +45,15 @@ def _short(data: str) -> str:
     return f"{plain}-{hashlib.sha256(str(path).encode()).hexdigest()[:HASHED]}"
 
 
+def run_folder(out: Path | None, name: str) -> Path:
+    """Where the run goes: ``out``, or results/NAME.  PlaceError if a file is in the way."""
+    folder = named(out) if out is not None else Path("results") / name
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.is_dir():
+            raise PlaceError(f"--out {folder}: {part} is a file, not a folder: name another one")
+    return folder
+
+
 def is_run(folder: Path) -> bool:
     """Whether ``folder`` was made by a run: it says so itself, or holds records and nothing but what a run leaves."""
     try:

@@ -363,7 +363,9 @@ class SessionRun:
         course = self.courses[cell]
         facts: dict[str, Any] = {"session": identity, "samples": {"rounds": course.rounds}, "audit": course.audit}
         if course.status == "ok" and course.rounds:
-            facts["metrics"] = summarise(cell, course.rounds)
+            network = cell.make_architecture()
+            flops = network.forward_flops() + network.backward_flops()
+            facts["metrics"] = summarise(course.rounds, batch_size=cell.batch_size, step_flops=flops)
             facts["warnings"] = [*shortened, *warnings(course.rounds, facts["metrics"])]
             facts["steady"] = steady_states(course.rounds) or {"train": "too_short"}
             facts["energy"] = energy_state(course.rounds)

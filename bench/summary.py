@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.cells import TimingCell
 from results.rates import RateKind
 
 Round = dict[str, Any]
@@ -25,8 +24,12 @@ CLOCK_SHARE = 1e-3
 """A latency that is not this many times as long as timing nothing carries a warning."""
 
 
-def summarise(cell: TimingCell, rounds: Sequence[Round]) -> dict[str, float]:
-    """Metrics of a timing record: medians over processes with intervals, from what each process measured."""
+def summarise(rounds: Sequence[Round], *, batch_size: int, step_flops: int) -> dict[str, float]:
+    """Metrics of a timing record: medians over processes with intervals, from what each process measured.
+
+    ``batch_size``: images in a step of training.  ``step_flops``: floating-point operations of one image in it, forward
+    and backward.
+    """
     import numpy as np
 
     from results.cold import cold_metrics
@@ -36,7 +39,7 @@ def summarise(cell: TimingCell, rounds: Sequence[Round]) -> dict[str, float]:
     metrics = cold_metrics(rounds)
     for kind in KINDS:
         metrics |= over_processes(f"{kind}_samples_per_second", [f for r in rounds if (f := rate(r, kind))])
-    metrics |= _by_batch_size(cell, rounds, metrics)
+    metrics |= _by_batch_size(batch_size, rounds, metrics)
     metrics |= _latencies(rounds)
     for name in ("peak_memory_bytes", "peak_device_bytes"):
         sizes = [r[name] for r in rounds if r.get(name) is not None]
@@ -45,12 +48,10 @@ def summarise(cell: TimingCell, rounds: Sequence[Round]) -> dict[str, float]:
     for kind in KINDS:
         if overheads := [found for r in rounds if (found := call_overhead(r, kind)) is not None]:
             metrics[f"{kind}_call_seconds"] = float(np.median(overheads))
-    metrics |= _steps(cell, rounds, metrics["train_samples_per_second"])
+    metrics |= _steps(batch_size, rounds, metrics["train_samples_per_second"])
     joules = [r["energy"]["joules"] / r["energy"]["samples"] for r in rounds if "joules" in r.get("energy", {})]
     metrics |= over_processes("train_joules_per_sample", joules)
-    network = cell.make_architecture()
-    flops = network.forward_flops() + network.backward_flops()
-    metrics["train_gflops"] = metrics["train_samples_per_second"] * flops / 1e9
+    metrics["train_gflops"] = metrics["train_samples_per_second"] * step_flops / 1e9
     metrics["staged_samples"] = rounds[0]["staged_samples"]
     return metrics
 
@@ -120,7 +121,7 @@ def warnings(rounds: Sequence[Round], metrics: dict[str, float]) -> list[str]:
     return texts
 
 
-def _by_batch_size(cell: TimingCell, rounds: Sequence[Round], metrics: dict[str, float]) -> dict[str, float]:
+def _by_batch_size(own: int, rounds: Sequence[Round], metrics: dict[str, float]) -> dict[str, float]:
     from results.rates import rate
     from results.statistics import over_processes
 
@@ -133,7 +134,7 @@ def _by_batch_size(cell: TimingCell, rounds: Sequence[Round], metrics: dict[str,
     if sizes:  # the cell's own, beside the others
         for end in ("", "_low", "_high"):
             if (value := metrics.get(f"inference_samples_per_second{end}")) is not None:
-                found[f"inference_samples_per_second_b{cell.batch_size}{end}"] = value
+                found[f"inference_samples_per_second_b{own}{end}"] = value
     return found
 
 
@@ -156,14 +157,14 @@ def _latencies(rounds: Sequence[Round]) -> dict[str, float]:
     return found
 
 
-def _steps(cell: TimingCell, rounds: Sequence[Round], rate: float) -> dict[str, float]:
+def _steps(batch_size: int, rounds: Sequence[Round], rate: float) -> dict[str, float]:
     """Seconds of a training step: by the rate, and quantiles over short blocks."""
     import numpy as np
 
     from results.rates import step_seconds
 
-    found = {"train_step_seconds": cell.batch_size / rate}
-    steps = [seconds for entry in rounds for seconds in step_seconds(entry, cell.batch_size)]
+    found = {"train_step_seconds": batch_size / rate}
+    steps = [seconds for entry in rounds for seconds in step_seconds(entry, batch_size)]
     if len(steps) >= STEP_BLOCKS:
         for percent in (5, 50, 95):
             found[f"train_step_seconds_p{percent:02}"] = float(np.quantile(steps, percent / 100))

@@ -14,7 +14,8 @@ import fake_backend
 import pytest
 
 from bench import cli, machine, runner
-from bench.cli_facts import OptionError, certificate_cells, chosen, run_folder, seconds
+from bench.cli_facts import OptionError, certificate_cells, chosen, seconds
+from bench.places import run_folder
 from bench.runner import Outcome
 
 HEAVY = (

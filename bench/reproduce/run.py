@@ -161,6 +161,6 @@ def _united(recipes: Sequence[Recipe], plans: Sequence[Plan]) -> Plan:
 
 def folder(out: Path | None, plan: Plan) -> Path:
     """Where the run goes."""
-    from bench.cli_facts import run_folder
+    from bench.places import run_folder
 
     return run_folder(out, f"reproduce-{plan.name}" if plan.name != "reproduce" else plan.name)
